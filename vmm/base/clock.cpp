@@ -1,0 +1,22 @@
+#include "vmm/base/clock.h"
+
+#include <ctime>
+
+namespace wisp {
+namespace {
+
+constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
+
+std::uint64_t read_ns(clockid_t id) {
+  timespec time{};
+  ::clock_gettime(id, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * kNanosecondsPerSecond + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
+
+std::uint64_t MonotonicClock::now_ns() const { return read_ns(CLOCK_MONOTONIC); }
+std::uint64_t process_cpu_time_us() { return read_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000; }
+std::uint64_t monotonic_us() { return read_ns(CLOCK_MONOTONIC) / 1000; }
+
+}  // namespace wisp

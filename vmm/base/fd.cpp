@@ -1,0 +1,82 @@
+#include "vmm/base/fd.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace wisp {
+namespace {
+
+const char* kind_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFDIR: return "a directory";
+    case S_IFIFO: return "a FIFO";
+    case S_IFSOCK: return "a socket";
+    case S_IFCHR: return "a character device";
+    case S_IFBLK: return "a block device";
+    case S_IFREG: return "a regular file";
+    default: return "of an unknown kind";
+  }
+}
+
+bool accepts(FileKind kind, mode_t mode) {
+  return S_ISREG(mode) || (kind == FileKind::RegularOrBlockDevice && S_ISBLK(mode));
+}
+
+Error refuse_path_with_nul(const std::string& object) {
+  return Error(ErrorCode::InvalidArgument, "The path of the " + object + " contains a NUL byte. Give a plain path");
+}
+
+}  // namespace
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    raw_ = std::exchange(other.raw_, -1);
+  }
+  return *this;
+}
+
+void Fd::reset() {
+  if (raw_ >= 0) {
+    ::close(std::exchange(raw_, -1));
+  }
+}
+
+Result<Fd> open_data_file(const std::string& object, const std::string& path, Access access, FileKind kind) {
+  if (path.find('\0') != std::string::npos) {
+    return refuse_path_with_nul(object);
+  }
+  // O_NONBLOCK: opening a FIFO or a device must not block the only thread that serves every client.
+  const int flags = (access == Access::ReadWrite ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  Fd fd(::open(path.c_str(), flags));
+  if (!fd.valid()) {
+    return Error::host(errno, "cannot open the " + object + " '" + path + "'");
+  }
+  struct stat status {};
+  if (::fstat(fd.raw(), &status) != 0) {
+    return Error::host(errno, "cannot inspect the " + object + " '" + path + "'");
+  }
+  if (!accepts(kind, status.st_mode)) {
+    return Error(ErrorCode::InvalidArgument,
+                 "the " + object + " '" + path + "' is " + kind_of(status.st_mode) + ". Give a regular file" +
+                     (kind == FileKind::RegularOrBlockDevice ? " or a block device" : ""));
+  }
+  return fd;
+}
+
+Result<Fd> open_line_sink(const std::string& object, const std::string& path) {
+  if (path.find('\0') != std::string::npos) {
+    return refuse_path_with_nul(object);
+  }
+  // O_RDWR keeps a FIFO open without a reader; O_NONBLOCK keeps a full one from blocking us.
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600));
+  if (!fd.valid()) {
+    return Error::host(errno, "cannot open the " + object + " '" + path + "'");
+  }
+  return fd;
+}
+
+}  // namespace wisp

@@ -1,0 +1,57 @@
+// Fd owns a file descriptor, FdRef lends it for the length of a call. Every descriptor is close-on-exec.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "vmm/base/result.h"
+
+namespace wisp {
+
+/// A borrowed descriptor. Never stored beyond the owner's life.
+class FdRef {
+ public:
+  constexpr explicit FdRef(int raw) : raw_(raw) {}
+  constexpr int raw() const { return raw_; }
+
+ private:
+  int raw_;
+};
+
+/// An owned descriptor, closed exactly once; empty after a move.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int raw) : raw_(raw) {}
+  Fd(Fd&& other) noexcept : raw_(std::exchange(other.raw_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept;
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { reset(); }
+
+  bool valid() const { return raw_ >= 0; }
+  int raw() const { return raw_; }
+  FdRef ref() const { return FdRef(raw_); }
+  void reset();
+  /// Gives the descriptor away; the caller closes it.
+  [[nodiscard]] int release() { return std::exchange(raw_, -1); }
+
+ private:
+  int raw_ = -1;
+};
+
+enum class Access { ReadOnly, ReadWrite };
+
+/// What a caller accepts as a "file": a disk may be a block device, a kernel may not.
+enum class FileKind { Regular, RegularOrBlockDevice };
+
+/// Opens an existing file for use as data. The descriptor is checked after the open, so there is no window; the open never
+/// blocks (a FIFO without a writer, a device) and never becomes a controlling terminal. Anything but the accepted kind
+/// (FIFO, directory, socket, character device) is refused with a text that names `object` and `path`.
+Result<Fd> open_data_file(const std::string& object, const std::string& path, Access access, FileKind kind);
+
+/// Opens (creating if needed, mode 0600) an output for lines: a regular file, FIFO or terminal, opened non-blocking and not
+/// truncated. A FIFO without a reader works (it is opened read-write).
+Result<Fd> open_line_sink(const std::string& object, const std::string& path);
+
+}  // namespace wisp

@@ -1,0 +1,9 @@
+#include "vmm/bus/interrupt_line.h"
+
+namespace wisp {
+
+Result<std::unique_ptr<InterruptLine>> InterruptLine::create() {
+  return std::make_unique<InterruptLine>(WISP_TRY(EventFd::create()));
+}
+
+}  // namespace wisp

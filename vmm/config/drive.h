@@ -1,0 +1,25 @@
+// A virtio block device as the operator asks for it: plain data.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace wisp {
+
+enum class CacheType {
+  Unsafe,     ///< no flush offered: a host crash may lose acknowledged writes
+  Writeback,  ///< flush offered; it completes after the data is on the medium
+};
+enum class IoEngine { Sync, Async };
+
+struct DriveConfig {
+  std::string drive_id;
+  std::string path_on_host;
+  bool is_root_device = false;
+  bool is_read_only = false;
+  std::optional<std::string> partuuid;
+  CacheType cache_type = CacheType::Unsafe;
+  IoEngine io_engine = IoEngine::Sync;
+};
+
+}  // namespace wisp
