@@ -1,0 +1,80 @@
+#include "vmm/kvm/system.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include <array>
+#include <cerrno>
+
+namespace wisp {
+namespace {
+
+constexpr int kKvmApiVersion = 12;
+constexpr int kMaxCreateAttempts = 5;
+constexpr std::size_t kMaxCpuidEntries = 256;
+
+struct NeededCapability {
+  int number;
+  const char* name;
+};
+constexpr std::array kNeeded = {
+    NeededCapability{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},         NeededCapability{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    NeededCapability{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},     NeededCapability{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+    NeededCapability{KVM_CAP_PIT2, "KVM_CAP_PIT2"},               NeededCapability{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    NeededCapability{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},       NeededCapability{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+    NeededCapability{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+};
+
+}  // namespace
+
+Result<KvmSystem> KvmSystem::open(const char* path) {
+  Fd fd(::open(path, O_RDWR | O_CLOEXEC));
+  if (!fd.valid()) {
+    const char* remedy = errno == EACCES ? "Add the user to the kvm group, or give it access to the device"
+                                         : "Load the kvm module and enable virtualisation in the firmware";
+    return Error::host(errno, std::string("Kvm error: cannot open '") + path + "'", remedy);
+  }
+  const int version = ::ioctl(fd.raw(), KVM_GET_API_VERSION, 0);
+  if (version != kKvmApiVersion) {
+    return Error(ErrorCode::Unsupported, std::string("Kvm error: '") + path + "' answers API version " +
+                                             std::to_string(version) + ", wisp needs 12. Is it the KVM device?");
+  }
+  for (const auto& needed : kNeeded) {
+    if (::ioctl(fd.raw(), KVM_CHECK_EXTENSION, needed.number) <= 0) {
+      return Error(ErrorCode::Unsupported, std::string("Kvm error: the host's KVM lacks ") + needed.name +
+                                               ". Use a kernel that has it (5.10 or later)");
+    }
+  }
+  const int run_size = ::ioctl(fd.raw(), KVM_GET_VCPU_MMAP_SIZE, 0);
+  if (run_size < static_cast<int>(sizeof(kvm_run))) {
+    return Error::host(errno, "Kvm error: cannot learn the size of the vCPU's shared page");
+  }
+  return KvmSystem(std::move(fd), static_cast<std::size_t>(run_size));
+}
+
+Result<KvmVm> KvmSystem::create_vm() const {
+  for (int attempt = 1;; ++attempt) {
+    Fd vm(::ioctl(fd_.raw(), KVM_CREATE_VM, 0));
+    if (vm.valid()) {
+      return KvmVm(std::move(vm), run_size_bytes_);
+    }
+    if (errno != EINTR || attempt == kMaxCreateAttempts) {
+      return Error::host(errno, "Kvm error: cannot create a VM");
+    }
+  }
+}
+
+Result<std::vector<kvm_cpuid_entry2>> KvmSystem::supported_cpuid() const {
+  constexpr std::size_t kHeaderEntries = (sizeof(kvm_cpuid2) + sizeof(kvm_cpuid_entry2) - 1) / sizeof(kvm_cpuid_entry2);
+  std::vector<kvm_cpuid_entry2> storage(kHeaderEntries + kMaxCpuidEntries);
+  auto* table = reinterpret_cast<kvm_cpuid2*>(storage.data());
+  table->nent = kMaxCpuidEntries;
+  if (::ioctl(fd_.raw(), KVM_GET_SUPPORTED_CPUID, table) != 0) {
+    return Error::host(errno, "Kvm error: cannot read the supported CPUID");
+  }
+  return std::vector<kvm_cpuid_entry2>(table->entries, table->entries + table->nent);
+}
+
+bool KvmSystem::has_capability(int capability) const { return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0; }
+
+}  // namespace wisp

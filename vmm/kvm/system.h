@@ -1,0 +1,30 @@
+// KvmSystem: /dev/kvm itself (kernel Documentation/virt/kvm/api.rst). One thin method per ioctl; it decides nothing.
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <vector>
+
+#include "vmm/base/fd.h"
+#include "vmm/kvm/vm.h"
+
+namespace wisp {
+
+class KvmSystem {
+ public:
+  /// Opens `path` and checks the API version and the capabilities that wisp needs; an Error says which is missing.
+  static Result<KvmSystem> open(const char* path = "/dev/kvm");
+
+  /// KVM_CREATE_VM; repeated when a signal interrupts it (bounded).
+  Result<KvmVm> create_vm() const;
+  /// KVM_GET_SUPPORTED_CPUID.
+  Result<std::vector<kvm_cpuid_entry2>> supported_cpuid() const;
+  bool has_capability(int capability) const;
+
+ private:
+  explicit KvmSystem(Fd fd, std::size_t run_size_bytes) : fd_(std::move(fd)), run_size_bytes_(run_size_bytes) {}
+  Fd fd_;
+  std::size_t run_size_bytes_;
+};
+
+}  // namespace wisp

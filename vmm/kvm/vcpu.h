@@ -1,0 +1,47 @@
+// KvmVcpu: one virtual CPU's descriptor and the page that it shares with the kernel. One thin method per ioctl.
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "vmm/base/fd.h"
+
+namespace wisp {
+
+class KvmVcpu {
+ public:
+  /// Maps the shared page of a fresh vCPU descriptor.
+  static Result<KvmVcpu> map(Fd fd, std::size_t run_size_bytes);
+  KvmVcpu(KvmVcpu&& other) noexcept;
+  KvmVcpu& operator=(KvmVcpu&&) = delete;
+  ~KvmVcpu();
+
+  Status set_cpuid(std::span<const kvm_cpuid_entry2> entries) const;
+  /// Sets all MSRs or names the first that KVM refuses.
+  Status set_msrs(std::span<const kvm_msr_entry> entries) const;
+  Status set_registers(const kvm_regs& registers) const;
+  Result<kvm_sregs> special_registers() const;
+  Status set_special_registers(const kvm_sregs& registers) const;
+  Status set_fpu(const kvm_fpu& fpu) const;
+  Result<kvm_lapic_state> lapic() const;
+  Status set_lapic(const kvm_lapic_state& state) const;
+  /// KVM_KVMCLOCK_CTRL: tells the guest's watchdogs that it was paused. Guests without kvm-clock refuse; that is no error.
+  bool note_paused() const;
+
+  /// KVM_RUN: 0, or the errno. Exit details are in shared().
+  int run() const;
+  kvm_run& shared() const { return *run_; }
+  /// Makes a KVM_RUN that is about to be entered return at once with EINTR, after it has finished a pending access.
+  void set_immediate_exit(std::uint8_t value) const;
+
+ private:
+  KvmVcpu(Fd fd, kvm_run* run, std::size_t run_size_bytes) : fd_(std::move(fd)), run_(run), run_size_bytes_(run_size_bytes) {}
+  Fd fd_;
+  kvm_run* run_;
+  std::size_t run_size_bytes_;
+};
+
+}  // namespace wisp

@@ -1,0 +1,85 @@
+#include "vmm/kvm/vm.h"
+
+#include <sys/ioctl.h>
+
+#include <cerrno>
+
+#include "vmm/base/assert.h"
+
+namespace wisp {
+
+Status KvmVm::set_tss_address(std::uint64_t address) const {
+  if (::ioctl(fd_.raw(), KVM_SET_TSS_ADDR, address) != 0) {
+    return Error::host(errno, "Kvm error: cannot set the TSS address");
+  }
+  return {};
+}
+
+Status KvmVm::create_irqchip() const {
+  if (::ioctl(fd_.raw(), KVM_CREATE_IRQCHIP, 0) != 0) {
+    return Error::host(errno, "Kvm error: cannot create the interrupt controllers");
+  }
+  return {};
+}
+
+Status KvmVm::create_pit() const {
+  kvm_pit_config config{};
+  config.flags = KVM_PIT_SPEAKER_DUMMY;
+  if (::ioctl(fd_.raw(), KVM_CREATE_PIT2, &config) != 0) {
+    return Error::host(errno, "Kvm error: cannot create the timer (PIT)");
+  }
+  return {};
+}
+
+Result<KvmVcpu> KvmVm::create_vcpu(std::uint32_t index) const {
+  Fd fd(::ioctl(fd_.raw(), KVM_CREATE_VCPU, static_cast<unsigned long>(index)));
+  if (!fd.valid()) {
+    return Error::host(errno, "Kvm error: cannot create vCPU " + std::to_string(index));
+  }
+  return KvmVcpu::map(std::move(fd), run_size_bytes_);
+}
+
+Status KvmVm::bind_interrupt(FdRef event, std::uint32_t gsi) const {
+  kvm_irqfd request{};
+  request.fd = static_cast<std::uint32_t>(event.raw());
+  request.gsi = gsi;
+  if (::ioctl(fd_.raw(), KVM_IRQFD, &request) != 0) {
+    return Error::host(errno, "Kvm error: cannot bind interrupt line " + std::to_string(gsi));
+  }
+  return {};
+}
+
+Status KvmVm::bind_doorbell(FdRef event, std::uint64_t address, std::optional<std::uint32_t> value) const {
+  kvm_ioeventfd request{};
+  request.addr = address;
+  request.fd = event.raw();
+  if (value) {
+    request.len = sizeof(*value);
+    request.datamatch = *value;
+    request.flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
+  }
+  if (::ioctl(fd_.raw(), KVM_IOEVENTFD, &request) != 0) {
+    return Error::host(errno, "Kvm error: cannot bind a queue's doorbell");
+  }
+  return {};
+}
+
+Status KvmSlots::register_all(const KvmVm& vm, const GuestMemory& memory, DirtyLogging logging) {
+  for (std::size_t index = 0; index < memory.region_count(); ++index) {
+    const GuestRange range = memory.region_range(index);
+    const auto slice = memory.writable(range.start, range.size_bytes);
+    WISP_ASSERT(slice.has_value());
+    kvm_userspace_memory_region region{};
+    region.slot = static_cast<std::uint32_t>(index);
+    region.flags = logging == DirtyLogging::On ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+    region.guest_phys_addr = range.start.value();
+    region.memory_size = range.size_bytes;
+    region.userspace_addr = reinterpret_cast<std::uintptr_t>(slice->lend_iovec(KernelIoKey{}).iov_base);
+    if (::ioctl(vm.fd_.raw(), KVM_SET_USER_MEMORY_REGION, &region) != 0) {
+      return Error::host(errno, "Kvm error: cannot register guest memory region " + std::to_string(index));
+    }
+  }
+  return {};
+}
+
+}  // namespace wisp
