@@ -27,6 +27,7 @@ namespace wisp {
 enum class ErrorCode {
   InvalidArgument,  ///< the operator asked for something that makes no sense
   NotFound,         ///< the named object does not exist
+  AlreadyExists,    ///< the name or role is taken
   WrongState,       ///< right request, wrong phase of the machine's life
   Unsupported,      ///< understood, but this build or host cannot do it
   LimitExceeded,    ///< a named limit was hit

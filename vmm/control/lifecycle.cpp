@@ -1,0 +1,43 @@
+#include "vmm/control/lifecycle.h"
+
+#include <array>
+
+namespace wisp {
+namespace {
+
+// In the order of the alternatives of Command.
+constexpr std::array kTable = {
+    Allowed::Always,       // GetInstanceInfo
+    Allowed::Always,       // GetMachineConfig
+    Allowed::Always,       // GetFullConfig
+    Allowed::BeforeStart,  // PutMachineConfig
+    Allowed::BeforeStart,  // PatchMachineConfig
+    Allowed::BeforeStart,  // PutBootSource
+    Allowed::BeforeStart,  // PutDrive
+    Allowed::BeforeStart,  // PutLogger
+    Allowed::BeforeStart,  // PutMetrics
+    Allowed::BeforeStart,  // PutSerial
+    Allowed::BeforeStart,  // InstanceStart
+    Allowed::AfterStart,   // FlushMetrics
+    Allowed::AfterStart,   // SendCtrlAltDel
+    Allowed::AfterStart,   // PauseVm
+    Allowed::AfterStart,   // ResumeVm
+};
+static_assert(kTable.size() == std::variant_size_v<Command>, "every command has a row");
+
+}  // namespace
+
+Allowed allowed_phase(const Command& command) { return kTable.at(command.index()); }
+
+Status check_phase(const Command& command, Phase phase) {
+  const Allowed allowed = allowed_phase(command);
+  if (allowed == Allowed::BeforeStart && phase == Phase::AfterStart) {
+    return Error(ErrorCode::WrongState, "The requested operation is not supported after starting the microVM.");
+  }
+  if (allowed == Allowed::AfterStart && phase == Phase::BeforeStart) {
+    return Error(ErrorCode::WrongState, "The requested operation is not supported before starting the microVM.");
+  }
+  return {};
+}
+
+}  // namespace wisp
