@@ -65,7 +65,8 @@ Result<std::optional<std::uint64_t>> Arguments::number(const std::string& name) 
     return std::optional<std::uint64_t>();
   }
   std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  const char* begin = text->data() + (text->starts_with('+') ? 1 : 0);  // "+1" is a number for clients of the peer
+  const auto [end, error] = std::from_chars(begin, text->data() + text->size(), number);
   if (text->empty() || error != std::errc() || end != text->data() + text->size()) {
     return refuse("The value '" + *text + "' of the argument '" + name + "' is not a number. Give a decimal number.");
   }

@@ -1,0 +1,58 @@
+// Options: the monitor's command line as data, checked as a whole before anything is done.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "vmm/base/exit_code.h"
+#include "vmm/config/observe.h"
+#include "vmm/config/boot_timer.h"
+
+namespace wisp {
+
+inline constexpr const char* kDefaultApiSocket = "/run/firecracker.socket";
+inline constexpr std::uint64_t kDefaultMaxPayloadBytes = 51'200;
+
+enum class ApiUse { Off, On };
+
+struct Options {
+  std::string instance_id = "anonymous-instance";
+  std::string api_socket = kDefaultApiSocket;
+  ApiUse api = ApiUse::On;
+  std::optional<std::string> config_file;
+  LoggerConfig logger;
+  std::optional<std::string> metrics_path;
+  BootTimerDevice boot_timer = BootTimerDevice::Absent;
+  std::uint64_t max_payload_bytes = kDefaultMaxPayloadBytes;
+  std::optional<std::uint64_t> start_time_us;
+  std::optional<std::uint64_t> start_time_cpu_us;
+  std::uint64_t parent_cpu_time_us = 0;
+};
+
+/// Why the program does not start, with the code to exit with.
+struct OptionsError {
+  ExitCode code;
+  std::string text;
+};
+
+/// Either the options or the reason; a small sum type, because the exit code depends on the kind of mistake.
+class OptionsResult {
+ public:
+  OptionsResult(Options options) : state_(std::move(options)) {}        // NOLINT(google-explicit-constructor)
+  OptionsResult(OptionsError error) : state_(std::move(error)) {}       // NOLINT(google-explicit-constructor)
+  bool ok() const { return state_.index() == 0; }
+  Options&& value() && { return std::get<Options>(std::move(state_)); }
+  const OptionsError& error() const { return std::get<OptionsError>(state_); }
+
+ private:
+  std::variant<Options, OptionsError> state_;
+};
+
+/// The text for --help, -h or --version, which count wherever they stand; nothing when none is there.
+std::optional<std::string> early_answer(std::span<char* const> words);
+OptionsResult parse_options(std::span<char* const> words);
+
+}  // namespace wisp

@@ -1,0 +1,173 @@
+#include "vmm/control/controller.h"
+
+#include <semaphore>
+#include <utility>
+
+#include "vmm/base/assert.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/log.h"
+#include "vmm/control/lifecycle.h"
+#include "vmm/control/logger_config.h"
+
+namespace wisp {
+namespace {
+
+Result<Reply> reply_or_prefix(Status status, const char* prefix) {
+  if (!status.ok()) {
+    return std::move(status).error().with_prefix(prefix);
+  }
+  return Reply(Unit{});
+}
+
+}  // namespace
+
+VmController::VmController(EventLoop& loop, MetricsRegistry& registry, ControllerOptions options,
+                           std::function<void(ExitCode)> on_end)
+    : loop_(loop),
+      registry_(registry),
+      options_(std::move(options)),
+      on_end_(std::move(on_end)),
+      metrics_sink_(registry, options_.instance_id) {}
+
+Result<Reply> VmController::execute(Command command) {
+  std::optional<Result<Reply>> result;
+  std::binary_semaphore done(0);
+  loop_.post([&] {
+    submit(std::move(command), [&](Result<Reply> reply) {
+      result = std::move(reply);
+      done.release();
+    });
+  });
+  done.acquire();
+  return std::move(*result);
+}
+
+void VmController::submit(Command command, Done done) {
+  queue_.push_back(Pending{std::move(command), std::move(done)});
+  process_queue();
+}
+
+void VmController::process_queue() {
+  while (!busy_ && !queue_.empty()) {
+    Pending next = std::move(queue_.front());
+    queue_.pop_front();
+    carry_out(std::move(next));
+  }
+}
+
+void VmController::carry_out(Pending pending) {
+  const Phase phase = state_ == VmState::NotStarted ? Phase::BeforeStart : Phase::AfterStart;
+  if (Status allowed = check_phase(pending.command, phase); !allowed.ok()) {
+    pending.done(std::move(allowed).error());
+    return;
+  }
+  if (std::holds_alternative<PauseVm>(pending.command) && state_ == VmState::Running) {
+    pause(std::move(pending.done));
+    return;
+  }
+  pending.done(carry_out_at_once(pending.command));
+}
+
+Result<Reply> VmController::carry_out_at_once(Command& command) {
+  return std::visit([this](auto& each) { return on(each); }, command);
+}
+
+void VmController::pause(Done done) {
+  busy_ = true;
+  vm_->pause([this, done = std::move(done)](Status status) {
+    busy_ = false;
+    if (status.ok()) {
+      state_ = VmState::Paused;
+    }
+    done(reply_or_prefix(std::move(status), "Internal VMM error: "));
+    // From the mailbox, not from here: this is called inside the machine's own step.
+    loop_.post([this] { process_queue(); });
+  });
+}
+
+Result<Reply> VmController::on(GetInstanceInfo& /*command*/) {
+  return Reply(InstanceInfo{options_.instance_id, state_});
+}
+
+Result<Reply> VmController::on(GetMachineConfig& /*command*/) { return Reply(configuration_.machine()); }
+
+Result<Reply> VmController::on(GetFullConfig& /*command*/) { return Reply(configuration_.full()); }
+
+Result<Reply> VmController::on(PutMachineConfig& command) {
+  return reply_or_prefix(configuration_.set_machine(command.config), "Machine config error: ");
+}
+
+Result<Reply> VmController::on(PatchMachineConfig& command) {
+  return reply_or_prefix(configuration_.patch_machine(command.patch), "Machine config error: ");
+}
+
+Result<Reply> VmController::on(PutBootSource& command) {
+  return reply_or_prefix(configuration_.set_boot_source(std::move(command.config)), "Boot source error: ");
+}
+
+Result<Reply> VmController::on(PutDrive& command) {
+  return reply_or_prefix(configuration_.set_drive(std::move(command.config)), "Drive config error: ");
+}
+
+Result<Reply> VmController::on(PutLogger& command) {
+  return reply_or_prefix(apply_logger_config(command.config), "Logger error: ");
+}
+
+Result<Reply> VmController::on(PutMetrics& command) {
+  return reply_or_prefix(metrics_sink_.configure(command.config), "Metrics error: ");
+}
+
+Result<Reply> VmController::on(PutSerial& command) {
+  configuration_.set_serial(std::move(command.config));
+  return Reply(Unit{});
+}
+
+Result<Reply> VmController::on(FlushMetrics& /*command*/) {
+  return reply_or_prefix(metrics_sink_.flush(), "Internal VMM error: ");
+}
+
+Result<Reply> VmController::on(SendCtrlAltDel& /*command*/) {
+  return reply_or_prefix(vm_->send_ctrl_alt_del(), "Internal VMM error: I8042 error: ");
+}
+
+// Only reached when there is nothing to do: a running machine is paused by pause().
+Result<Reply> VmController::on(PauseVm& /*command*/) { return Reply(Unit{}); }
+
+Result<Reply> VmController::on(ResumeVm& /*command*/) {
+  if (state_ == VmState::Paused) {
+    vm_->resume();
+    state_ = VmState::Running;
+  }
+  return Reply(Unit{});
+}
+
+Result<Reply> VmController::on(InstanceStart& /*command*/) {
+  return reply_or_prefix(start_machine(), "Start microvm error: ");
+}
+
+Status VmController::start_machine() {
+  const auto& boot = configuration_.boot();
+  if (!boot) {
+    return Error(ErrorCode::WrongState,
+                 "Cannot start microvm without kernel configuration. Set kernel_image_path with PUT /boot-source");
+  }
+  VmSpec spec{configuration_.machine(), boot->kernel.ref(), std::nullopt,      boot->source.boot_args.value_or(kDefaultBootArgs),
+              {},                       configuration_.serial(), options_.boot_timer, monotonic_us(), process_cpu_time_us()};
+  if (boot->initrd) {
+    spec.initrd = boot->initrd->ref();
+  }
+  // The machine gets descriptors of its own, so that a failed start leaves the configuration whole.
+  for (const auto& drive : configuration_.drives()) {
+    spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk.duplicate())});
+  }
+  vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, registry_, on_end_));
+  if (metrics_sink_.configured()) {
+    metrics_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
+  }
+  vm_->resume();
+  state_ = VmState::Running;
+  (void)metrics_sink_.flush();
+  return {};
+}
+
+}  // namespace wisp

@@ -1,0 +1,81 @@
+// VmController: the only place where the machine's life changes.
+//
+// Commands come from the API (any thread, execute()) or from the program itself (loop thread, submit()). They are carried
+// out one at a time on the loop's thread, in the order of arrival; a pause takes several turns of the loop, and the
+// commands behind it wait. What is allowed when stands in lifecycle.h.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "vmm/config/command.h"
+#include "vmm/control/configuration.h"
+#include "vmm/control/metrics_sink.h"
+#include "vmm/events/periodic_timer.h"
+#include "vmm/events/event_loop.h"
+#include "vmm/machine/vm.h"
+
+namespace wisp {
+
+struct ControllerOptions {
+  std::string instance_id = "anonymous-instance";
+  BootTimerDevice boot_timer = BootTimerDevice::Absent;
+};
+
+class VmController final : public CommandPort {
+ public:
+  using Done = std::function<void(Result<Reply>)>;
+
+  /// `on_end` is called on the loop's thread when the machine has ended.
+  VmController(EventLoop& loop, MetricsRegistry& registry, ControllerOptions options,
+               std::function<void(ExitCode)> on_end);
+
+  Result<Reply> execute(Command command) override;
+  /// Loop thread: queues the command; `done` is called when it is finished, possibly before submit() returns.
+  void submit(Command command, Done done);
+
+  MetricsSink& metrics_sink() { return metrics_sink_; }
+
+ private:
+  struct Pending {
+    Command command;
+    Done done;
+  };
+  void process_queue();
+  void carry_out(Pending pending);
+  Result<Reply> carry_out_at_once(Command& command);
+  void pause(Done done);
+
+  Result<Reply> on(GetInstanceInfo&);
+  Result<Reply> on(GetMachineConfig&);
+  Result<Reply> on(GetFullConfig&);
+  Result<Reply> on(PutMachineConfig&);
+  Result<Reply> on(PatchMachineConfig&);
+  Result<Reply> on(PutBootSource&);
+  Result<Reply> on(PutDrive&);
+  Result<Reply> on(PutLogger&);
+  Result<Reply> on(PutMetrics&);
+  Result<Reply> on(PutSerial&);
+  Result<Reply> on(InstanceStart&);
+  Result<Reply> on(FlushMetrics&);
+  Result<Reply> on(SendCtrlAltDel&);
+  Result<Reply> on(PauseVm&);
+  Result<Reply> on(ResumeVm&);
+  Status start_machine();
+
+  EventLoop& loop_;
+  MetricsRegistry& registry_;
+  ControllerOptions options_;
+  std::function<void(ExitCode)> on_end_;
+  Configuration configuration_;
+  MetricsSink metrics_sink_;
+  VmState state_ = VmState::NotStarted;
+  std::deque<Pending> queue_;
+  bool busy_ = false;
+  std::unique_ptr<PeriodicTimer> metrics_timer_;
+  std::unique_ptr<Vm> vm_;
+};
+
+}  // namespace wisp

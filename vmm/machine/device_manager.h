@@ -1,0 +1,54 @@
+// DeviceManager: every device of the machine, its place on a bus and its interrupt line.
+//
+// Legacy devices have fixed places; virtio devices get the next MMIO window and line in the order in which they are added,
+// and that order is the guest's (the first block device is /dev/vda). Nothing is added once the first vCPU runs.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "virtio/core/mmio_transport.h"
+#include "vmm/arch/x86_64/boot.h"
+#include "vmm/bus/bus.h"
+#include "vmm/events/event_loop.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/legacy/boot_timer.h"
+#include "vmm/legacy/i8042.h"
+#include "vmm/legacy/serial.h"
+
+namespace wisp {
+
+class DeviceManager {
+ public:
+  DeviceManager(const KvmVm& kvm, const GuestMemory& memory, EventLoop& loop) : kvm_(kvm), memory_(memory), loop_(loop) {}
+
+  Status add_serial(std::unique_ptr<Serial> serial);
+  Status add_i8042(std::unique_ptr<I8042> controller);
+  Status add_boot_timer(std::unique_ptr<BootTimer> timer);
+  /// Fails when all windows or lines are taken.
+  Status add_virtio(std::unique_ptr<VirtioDevice> device);
+
+  const Bus& ports() const { return ports_; }
+  const Bus& mmio() const { return mmio_; }
+  /// What the firmware tables and the command line must tell the guest.
+  std::vector<arch::VirtioSlot> virtio_slots() const;
+  I8042& i8042() { return *i8042_; }
+
+  // Loop thread: pause and resume.
+  void quiesce();
+  std::size_t in_flight_count() const;
+  void resume();
+
+ private:
+  const KvmVm& kvm_;
+  const GuestMemory& memory_;
+  EventLoop& loop_;
+  Bus ports_;
+  Bus mmio_;
+  std::unique_ptr<Serial> serial_;
+  std::unique_ptr<I8042> i8042_;
+  std::unique_ptr<BootTimer> boot_timer_;
+  std::vector<std::unique_ptr<MmioTransport>> transports_;
+};
+
+}  // namespace wisp

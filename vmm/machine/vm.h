@@ -1,0 +1,99 @@
+// Vm: one built machine: memory, KVM objects, devices and vCPU threads.
+//
+//   auto vm = WISP_TRY(build_vm(spec, loop, observer));   // complete or not at all
+//   vm->resume();                                          // vCPUs run
+//   vm->pause([](Status status) { ... });                  // answered from the loop when everything stands still
+//
+// Pause is a state machine on the loop (the loop never waits for a vCPU, which may itself be waiting for the loop in a
+// device reset): ask every vCPU, collect the acknowledgements, quiesce the devices, wait for requests in flight, answer.
+// Resume goes the other way: devices first (they look at their queues again), then vCPUs.
+// Members are in the order in which they must be destroyed last to first: vCPU threads end before what they use.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "virtio/block/disk_file.h"
+#include "vmm/base/exit_code.h"
+#include "vmm/config/boot_timer.h"
+#include "vmm/config/command.h"
+#include "vmm/events/event_loop.h"
+#include "vmm/events/periodic_timer.h"
+#include "vmm/kvm/system.h"
+#include "vmm/machine/device_manager.h"
+#include "vmm/machine/vcpu.h"
+
+namespace wisp {
+
+/// Longest time that a pause may take; a step that is stuck is named in the error.
+inline constexpr std::uint64_t kPauseDeadlineMs = 5000;
+/// How often a pause looks whether the requests in flight are done.
+inline constexpr std::uint64_t kDrainPollMs = 1;
+
+struct DriveInput {
+  DriveConfig config;
+  DiskFile disk;
+};
+
+/// Everything that a machine is built from; descriptors are borrowed for the length of the build.
+struct VmSpec {
+  MachineConfig machine;
+  FdRef kernel;
+  std::optional<FdRef> initrd;
+  std::string boot_args;
+  std::vector<DriveInput> drives;  ///< root device first
+  SerialConfig serial;
+  BootTimerDevice boot_timer = BootTimerDevice::Absent;
+  std::uint64_t start_requested_us = 0;      ///< time zero of the boot timer
+  std::uint64_t start_requested_cpu_us = 0;
+};
+
+class Vm final : public VcpuObserver {
+ public:
+  using OnEnd = std::function<void(ExitCode)>;
+  using PauseDone = std::function<void(Status)>;
+
+  /// `on_end` is called on the loop's thread, once, when the guest or KVM has ended the machine.
+  static Result<std::unique_ptr<Vm>> build(VmSpec spec, EventLoop& loop, MetricsRegistry& registry, OnEnd on_end);
+  ~Vm() override;
+
+  void resume();
+  /// Only while running and not pausing already.
+  void pause(PauseDone done);
+  Status send_ctrl_alt_del();
+
+  // vCPU threads
+  void on_parked(std::uint32_t index) override;
+  void on_finished(std::uint32_t index, VcpuEnd end) override;
+
+ private:
+  friend class VmBuilder;
+  Vm(EventLoop& loop, OnEnd on_end) : loop_(loop), on_end_(std::move(on_end)) {}
+
+  void continue_pause();
+  void check_pause_deadline();
+  void finish_pause(Status status);
+  void end(ExitCode code);
+
+  enum class PauseStep { None, WaitForVcpus, DrainDevices };
+  static const char* name_of(PauseStep step);
+
+  EventLoop& loop_;
+  OnEnd on_end_;
+  bool ended_ = false;
+  VcpuMetrics vcpu_metrics_;
+  std::optional<GuestMemory> memory_;
+  std::optional<KvmVm> kvm_;
+  std::unique_ptr<DeviceManager> devices_;
+  PauseStep pause_step_ = PauseStep::None;
+  std::uint64_t pause_started_us_ = 0;
+  std::size_t parked_count_ = 0;
+  PauseDone pause_done_;
+  std::unique_ptr<PeriodicTimer> pause_timer_;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;
+};
+
+}  // namespace wisp

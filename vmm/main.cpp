@@ -1,0 +1,202 @@
+// wisp: the monitor's program. Reads the command line, makes the loop, the controller and the API, and waits for the end.
+//
+// Order: answer --help and --version; logger; signals; metrics; the API socket (so that a client finds it early); the
+// configuration file; then the loop. Nothing touches KVM before the machine is started.
+#include <malloc.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "api/config_file.h"
+#include "api/server.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/log.h"
+#include "vmm/base/version.h"
+#include "vmm/cli/arguments.h"
+#include "vmm/cli/options.h"
+#include "vmm/cli/process.h"
+#include "vmm/control/controller.h"
+#include "vmm/control/logger_config.h"
+#include "vmm/control/monitor_metrics.h"
+#include "vmm/legacy/terminal.h"
+
+namespace wisp {
+namespace {
+
+constexpr std::size_t kMaxConfigFileBytes = 1024 * 1024;
+
+/// Says the reason on standard error and in the log; the caller returns the code.
+ExitCode fail(ExitCode code, const std::string& text) {
+  std::fprintf(stderr, "Error: %s\n", text.c_str());
+  WISP_LOG(Error, "wisp exiting with error. exit_code=%d: %s", to_int(code), text.c_str());
+  return code;
+}
+
+/// Reads a whole small file.
+Result<std::string> read_text_file(const std::string& object, const std::string& path) {
+  const Fd fd = WISP_TRY(open_data_file(object, path, Access::ReadOnly, FileKind::Regular));
+  std::string text;
+  std::vector<char> buffer(64 * 1024);
+  for (;;) {
+    const ssize_t count = ::read(fd.raw(), buffer.data(), buffer.size());
+    if (count < 0) {
+      return Error::host(errno, "cannot read the " + object + " '" + path + "'");
+    }
+    if (count == 0) {
+      return text;
+    }
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+    if (text.size() > kMaxConfigFileBytes) {
+      return Error(ErrorCode::LimitExceeded, "the " + object + " '" + path + "' is larger than 1 MiB");
+    }
+  }
+}
+
+/// The parts of the process, made in order and never taken apart: the process ends by _exit.
+class Monitor final : public EventHandler {
+ public:
+  explicit Monitor(Options options) : options_(std::move(options)) {}
+
+  /// Everything up to the first turn of the loop; then the loop, until the machine or a signal ends it.
+  ExitCode run() {
+    if (Status status = prepare(); !status.ok()) {
+      return fail(exit_code_, status.error().text());
+    }
+    if (Status status = configure_from_file(); !status.ok()) {
+      (void)controller_->metrics_sink().flush();
+      return fail(ExitCode::GenericError, status.error().text());
+    }
+    loop_->run();
+    return finish();
+  }
+
+ private:
+  Status prepare() {
+    (void)WISP_TRY(configure_logger());
+    WISP_LOG(Info, "Running wisp v%s", kWispVersion);
+    signals_ = WISP_TRY(install_signal_handlers(metrics_.signals, restore_terminal));
+    reserve_descriptor_table();
+    loop_ = WISP_TRY(EventLoop::create());
+    (void)WISP_TRY(loop_->watch(signals_.ref(), Interest::Readable, *this));
+    controller_ = std::make_unique<VmController>(
+        *loop_, metrics_, ControllerOptions{options_.instance_id, options_.boot_timer}, [this](ExitCode code) { end(code); });
+    metrics_.register_all(controller_->metrics_sink());
+    if (options_.metrics_path) {
+      (void)WISP_TRY(controller_->metrics_sink().configure(MetricsConfig{*options_.metrics_path, false, {}}));
+    }
+    record_start_times();
+    return options_.api == ApiUse::Off ? Status() : start_api();
+  }
+
+  Status configure_logger() {
+    log::set_instance_id(options_.instance_id);
+    // Without logger arguments the defaults stand; applying them would cost nothing but says nothing either.
+    return apply_logger_config(options_.logger);
+  }
+
+  void record_start_times() {
+    if (options_.start_time_us) {
+      metrics_.api_server.process_startup_time_us.set(monotonic_us() - std::min(monotonic_us(), *options_.start_time_us));
+    }
+    if (options_.start_time_cpu_us) {
+      const std::uint64_t used_us = process_cpu_time_us() - std::min(process_cpu_time_us(), *options_.start_time_cpu_us);
+      metrics_.api_server.process_startup_time_cpu_us.set(used_us + options_.parent_cpu_time_us);
+    }
+  }
+
+  Status start_api() {
+    api_ = WISP_TRY(ApiServer::create(ApiOptions{options_.api_socket, options_.max_payload_bytes}, *controller_));
+    api_->metrics().register_in(metrics_.registry);
+    (void)WISP_TRY(api_->start());
+    WISP_LOG(Info, "Listening on API socket (\"%s\").", options_.api_socket.c_str());
+    return {};
+  }
+
+  Status configure_from_file() {
+    if (!options_.config_file) {
+      return {};
+    }
+    const std::string text = WISP_TRY(read_text_file("configuration file", *options_.config_file));
+    auto commands = parse_config_file(text);
+    if (!commands.ok()) {
+      return std::move(commands).error().with_prefix("Configuration for VMM from one single json failed: ");
+    }
+    for (Command& command : std::move(commands).value().commands) {
+      (void)WISP_TRY(submit_and_expect_success(std::move(command), "Configuration for VMM from one single json failed: "));
+    }
+    return submit_and_expect_success(InstanceStart{}, "Could not Start MicroVM from one single json: ");
+  }
+
+  Status submit_and_expect_success(Command command, const char* prefix) {
+    Status status;
+    // Configuration commands and the start are carried out before submit() returns.
+    controller_->submit(std::move(command), [&](Result<Reply> reply) {
+      if (!reply.ok()) {
+        status = std::move(reply).error().with_prefix(prefix);
+      }
+    });
+    return status;
+  }
+
+  void on_event(std::uint32_t /*events*/) override {
+    unsigned char number = 0;
+    if (::read(signals_.raw(), &number, 1) == 1) {
+      WISP_LOG(Error, "Shutting down VM after intercepting signal %u.", number);
+      count_signal(metrics_.signals, number);
+      end(exit_code_of(number));
+    }
+  }
+
+  void end(ExitCode code) {
+    exit_code_ = code;
+    loop_->stop();
+  }
+
+  ExitCode finish() {
+    (void)controller_->metrics_sink().flush();
+    if (exit_code_ == ExitCode::Ok) {
+      WISP_LOG(Info, "wisp exiting successfully. exit_code=0");
+    } else {
+      WISP_LOG(Error, "wisp exiting with error. exit_code=%d", to_int(exit_code_));
+    }
+    return exit_code_;
+  }
+
+  Options options_;
+  ExitCode exit_code_ = ExitCode::GenericError;
+  MonitorMetrics metrics_;
+  Fd signals_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<VmController> controller_;
+  std::unique_ptr<ApiServer> api_;
+};
+
+ExitCode main_with(std::span<char* const> words) {
+  if (const auto answer = early_answer(words)) {
+    std::fputs(answer->c_str(), stdout);
+    std::fflush(stdout);
+    return ExitCode::Ok;
+  }
+  auto options = parse_options(words);
+  if (!options.ok()) {
+    std::fprintf(stderr, "%s\n", options.error().text.c_str());
+    return options.error().code;
+  }
+  // Leaked on purpose: vCPU and API threads may still use its parts when the process ends by _exit.
+  auto* monitor = new Monitor(std::move(options).value());
+  return monitor->run();
+}
+
+}  // namespace
+}  // namespace wisp
+
+int main(int argc, char** argv) {
+  // One arena: per-thread arenas cost resident memory, and no thread of ours allocates on a data path.
+  ::mallopt(M_ARENA_MAX, 1);
+  const wisp::ExitCode code = wisp::main_with(std::span(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)));
+  wisp::restore_terminal();
+  // Not exit(): threads are running, and taking a VM apart politely only delays the client that waits for us.
+  ::_exit(wisp::to_int(code));
+}
