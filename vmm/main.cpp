@@ -5,7 +5,10 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,7 +22,7 @@
 #include "vmm/cli/process.h"
 #include "vmm/control/controller.h"
 #include "vmm/control/logger_config.h"
-#include "vmm/control/monitor_metrics.h"
+#include "vmm/cli/monitor_metrics.h"
 #include "vmm/legacy/terminal.h"
 
 namespace wisp {
@@ -81,7 +84,7 @@ class Monitor final : public EventHandler {
     loop_ = WISP_TRY(EventLoop::create());
     (void)WISP_TRY(loop_->watch(signals_.ref(), Interest::Readable, *this));
     controller_ = std::make_unique<VmController>(
-        *loop_, metrics_, ControllerOptions{options_.instance_id, options_.boot_timer}, [this](ExitCode code) { end(code); });
+        *loop_, metrics_.registry, metrics_.machine, ControllerOptions{options_.instance_id, options_.boot_timer}, [this](ExitCode code) { end(code); });
     metrics_.register_all(controller_->metrics_sink());
     if (options_.metrics_path) {
       (void)WISP_TRY(controller_->metrics_sink().configure(MetricsConfig{*options_.metrics_path, false, {}}));

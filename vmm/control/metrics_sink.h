@@ -29,7 +29,7 @@ class MetricsSink {
   bool configured() const { return fd_.valid(); }
   /// Writes one line; without a file nothing is written and that is success.
   Status flush();
-  OwnMetrics& own_metrics() { return own_metrics_; }
+  const OwnMetrics& own_metrics() const { return own_metrics_; }
 
  private:
   MetricsRegistry& registry_;

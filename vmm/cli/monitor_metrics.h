@@ -1,0 +1,35 @@
+// MonitorMetrics: every group of the metrics line and who counts it.
+//
+// The set of groups and fields is part of the interface: clients parse the line with a fixed schema. Groups of devices that
+// a machine of this version cannot have are there with zeros, which is the truth: nothing of theirs happened.
+#pragma once
+
+#include "vmm/base/metrics.h"
+#include "vmm/cli/process.h"
+#include "vmm/control/metrics_sink.h"
+#include "vmm/machine/metrics.h"
+
+namespace wisp {
+
+struct ApiServerMetrics {
+  Gauge process_startup_time_us;
+  Gauge process_startup_time_cpu_us;
+};
+
+class MonitorMetrics {
+ public:
+  MetricsRegistry registry;
+  ApiServerMetrics api_server;
+  MachineMetrics machine;
+  SignalMetrics signals;
+
+  /// Registers all groups that exist from the start; the API adds its own.
+  void register_all(const MetricsSink& sink);
+
+ private:
+  void register_absent_devices();
+  Counter zero_;
+  LatencyAggregate zero_aggregate_;
+};
+
+}  // namespace wisp
