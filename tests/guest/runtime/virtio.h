@@ -1,0 +1,97 @@
+// A virtio-mmio driver from the driver's side: registers, status negotiation, one split queue (virtio 1.2 sections 2.7, 4.2).
+//
+// Everything that a hostile driver would want to change is in the open: the ring's memory is plain structures.
+//
+//   static struct virtio_device disk;
+//   virtio_start(&disk, &boot->slots[0], VIRTIO_F_VERSION_1);   // reset .. DRIVER_OK, fails the guest when refused
+//   virtio_offer(&disk, head);                                  // descriptor chain `head` is available
+//   virtio_wait(&disk, &used_length);                           // polls the used ring
+#pragma once
+
+#include "runtime/guest.h"
+
+enum { QUEUE_SIZE = 16 };
+enum virtio_register {
+  REG_MAGIC = 0x00,
+  REG_VERSION = 0x04,
+  REG_DEVICE_ID = 0x08,
+  REG_DEVICE_FEATURES = 0x10,
+  REG_DEVICE_FEATURES_SELECT = 0x14,
+  REG_DRIVER_FEATURES = 0x20,
+  REG_DRIVER_FEATURES_SELECT = 0x24,
+  REG_QUEUE_SELECT = 0x30,
+  REG_QUEUE_SIZE_MAX = 0x34,
+  REG_QUEUE_SIZE = 0x38,
+  REG_QUEUE_READY = 0x44,
+  REG_QUEUE_NOTIFY = 0x50,
+  REG_INTERRUPT_STATUS = 0x60,
+  REG_INTERRUPT_ACK = 0x64,
+  REG_STATUS = 0x70,
+  REG_QUEUE_DESCRIPTORS = 0x80,
+  REG_QUEUE_AVAILABLE = 0x90,
+  REG_QUEUE_USED = 0xa0,
+  REG_CONFIG = 0x100,
+};
+enum virtio_status {
+  STATUS_ACKNOWLEDGE = 1,
+  STATUS_DRIVER = 2,
+  STATUS_DRIVER_OK = 4,
+  STATUS_FEATURES_OK = 8,
+  STATUS_NEEDS_RESET = 0x40,
+  STATUS_FAILED = 0x80,
+};
+enum descriptor_flags { DESCRIPTOR_NEXT = 1, DESCRIPTOR_WRITE = 2, DESCRIPTOR_INDIRECT = 4 };
+enum { VIRTIO_ID_BLOCK = 2 };
+
+#define VIRTIO_F_INDIRECT_DESC (1ULL << 28)
+#define VIRTIO_F_EVENT_IDX (1ULL << 29)
+#define VIRTIO_F_VERSION_1 (1ULL << 32)
+
+struct descriptor {
+  uint64_t address;
+  uint32_t length;
+  uint16_t flags, next;
+};
+struct available_ring {
+  uint16_t flags, index, ring[QUEUE_SIZE], used_event;
+};
+struct used_element {
+  uint32_t id, length;
+};
+struct used_ring {
+  uint16_t flags, index;
+  struct used_element ring[QUEUE_SIZE];
+  uint16_t available_event;
+};
+
+struct virtio_device {
+  uint64_t base;
+  uint32_t interrupt;
+  uint64_t features;  // negotiated
+  uint16_t last_used;
+  volatile struct descriptor* descriptors;
+  volatile struct available_ring* available;
+  volatile struct used_ring* used;
+};
+
+uint32_t virtio_read(const struct virtio_device* device, enum virtio_register reg);
+void virtio_write(const struct virtio_device* device, enum virtio_register reg, uint32_t value);
+
+// Binds a device structure to a slot, gives it its own ring memory (`ring_number` below 8) and resets it.
+void virtio_bind(struct virtio_device* device, const struct virtio_slot* slot, unsigned ring_number);
+uint64_t virtio_offered_features(const struct virtio_device* device);
+// Status up to FEATURES_OK with these features; 0 when the device refuses them.
+int virtio_negotiate(struct virtio_device* device, uint64_t features);
+// Tells the device where queue 0 is and makes it ready.
+void virtio_set_up_queue(struct virtio_device* device);
+// Reset, negotiate what is both offered and wanted, set the queue up, DRIVER_OK. Fails the guest when refused.
+void virtio_start(struct virtio_device* device, uint64_t wanted_features);
+void virtio_reset(struct virtio_device* device);
+
+// Makes a chain available and notifies the device.
+void virtio_offer(struct virtio_device* device, uint16_t head);
+void virtio_notify(const struct virtio_device* device);
+
+enum wait_result { WAIT_USED, WAIT_NEEDS_RESET, WAIT_TIMEOUT };
+// Polls until a buffer comes back, the device asks for a reset, or too much time has passed.
+enum wait_result virtio_wait(struct virtio_device* device, struct used_element* element);
