@@ -1,0 +1,64 @@
+// One client's connection: read a request, answer it, until the client goes or breaks the rules.
+//
+// Time limits, so that no client can hold a place for ever by being slow:
+// - between requests the client may be silent as long as it likes;
+// - from the first byte of a request to its last there is one deadline in total, not one per read;
+// - an answer must be taken within a deadline; who does not read is dropped.
+// When the client ends its side, requests that are here in full are still carried out and answered.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "api/http_engine.h"
+#include "api/request_reader.h"
+#include "api/router.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/fd.h"
+
+namespace wisp::api {
+
+struct ConnectionLimits {
+  std::size_t max_payload_bytes = kDefaultMaxPayloadBytes;
+  std::uint64_t request_deadline_ms = 10'000;
+  std::uint64_t write_deadline_ms = 10'000;
+  /// How long a refused client's further bytes are thrown away before the close, so that it can read why.
+  std::uint64_t linger_ms = 500;
+};
+
+/// What all connections share.
+struct ConnectionContext {
+  HttpEngine& engine;
+  Router& router;
+  const Clock& clock;
+  ConnectionLimits limits;
+};
+
+class Connection {
+ public:
+  Connection(FdRef socket, ConnectionContext& context)
+      : socket_(socket), context_(context), reader_(context.limits.max_payload_bytes) {}
+
+  /// Serves until the end; the caller closes the socket afterwards.
+  void serve();
+
+ private:
+  enum class Progress { GoOn, End };
+  enum class Received { Bytes, Ended, TooLate };
+
+  Progress handle(Outcome outcome);
+  Progress receive_more();
+  Received receive();
+  Progress send_all(std::string_view bytes);
+  void refuse_and_linger(const std::string& text);
+  void discard_until(std::uint64_t deadline_ns);
+  bool wait_for(short events, std::uint64_t deadline_ns) const;
+  std::uint64_t deadline_after(std::uint64_t duration_ms) const;
+
+  FdRef socket_;
+  ConnectionContext& context_;
+  RequestReader reader_;
+  std::uint64_t request_deadline_ns_ = 0;
+};
+
+}  // namespace wisp::api

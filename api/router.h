@@ -1,0 +1,46 @@
+// One request in, one answer out: routing, decoding, execution, and the form of refusals.
+//
+// Every refusal is a 400 with {"fault_message": "..."}; there is no 404, 405 or 500. The rules come in this order: a body
+// where none may be (GET, DELETE) or none where one must be (PUT, PATCH), then the path, then the id in it, then the body,
+// then what the controller says.
+#pragma once
+
+#include <string>
+
+#include "api/metrics.h"
+#include "api/request_reader.h"
+#include "api/routes.h"
+#include "vmm/config/command.h"
+
+namespace wisp::api {
+
+/// What to send; without a body it is a 204.
+struct Answer {
+  int status = 204;
+  std::string body;
+  bool is_deprecated = false;
+};
+
+inline constexpr int kStatusOk = 200;
+inline constexpr int kStatusNoContent = 204;
+inline constexpr int kStatusBadRequest = 400;
+
+/// The body of a message that is no request at all: {"error": "..."}.
+Answer http_fault(const std::string& text);
+
+class Router {
+ public:
+  Router(CommandPort& port, ApiMetrics& metrics) : port_(port), metrics_(metrics) {}
+
+  /// Callable from any thread.
+  Answer answer(const HttpRequest& request);
+
+ private:
+  Result<ParsedRequest> parse(const HttpRequest& request, const Route*& route);
+  Result<std::string> execute(ParsedRequest parsed);
+
+  CommandPort& port_;
+  ApiMetrics& metrics_;
+};
+
+}  // namespace wisp::api

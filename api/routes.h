@@ -1,0 +1,80 @@
+// The tables of the API: which method and path means what.
+//
+// A path is split at '/'. The first token chooses the route, the second is looked at only where a route asks for it, and
+// what follows is ignored: "/machine-config/x/y" is "/machine-config". Adding an endpoint is adding a row to kRoutes and
+// deleting one from kUnsupportedRoutes.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "api/metrics.h"
+#include "api/request_reader.h"
+#include "vmm/base/result.h"
+#include "vmm/config/command.h"
+
+namespace wisp::api {
+
+struct PathTokens {
+  std::string_view first;
+  std::string_view second;
+};
+PathTokens split_path(std::string_view path);
+
+/// What a request turned out to be: a command for the controller, or the one question that the API answers itself.
+struct VersionQuestion {};
+struct ParsedRequest {
+  std::variant<Command, VersionQuestion> what;
+  const char* deprecation = nullptr;  ///< the log text when something deprecated was used
+};
+
+struct RequestView {
+  std::string_view second;  ///< the second path token
+  std::string_view body;
+};
+
+enum class SecondToken {
+  Ignored,
+  Exactly,  ///< must be Route::second
+  Id,       ///< a resource id
+};
+
+struct Route {
+  using Parse = Result<ParsedRequest> (*)(const RequestView&);
+  Method method;
+  std::string_view first;
+  SecondToken rule;
+  std::string_view second;
+  Parse parse;
+  Counter* (*count)(ApiMetrics&);
+  Counter* (*fails)(ApiMetrics&);
+};
+
+/// An endpoint of the API that wisp does not have yet; `subject` begins the text that says so.
+struct UnsupportedRoute {
+  Method method;
+  std::string_view first;
+  SecondToken rule;
+  std::string_view second;
+  std::string_view subject;
+};
+
+std::span<const Route> routes();
+std::span<const UnsupportedRoute> unsupported_routes();
+
+template <typename R>
+const R* find_route(std::span<const R> table, Method method, const PathTokens& path) {
+  for (const R& route : table) {
+    const bool matches = route.method == method && route.first == path.first &&
+                         (route.rule != SecondToken::Exactly || route.second == path.second);
+    if (matches) {
+      return &route;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace wisp::api

@@ -1,0 +1,232 @@
+#include "api/server.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "api/thread.h"
+#include "vmm/base/log.h"
+
+namespace wisp::api {
+namespace {
+
+constexpr int kAcceptBacklog = 128;
+constexpr int kRestMs = 10;
+
+Result<sockaddr_un> socket_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty()) {
+    return Error(ErrorCode::InvalidArgument, "The path of the API socket is empty. Name one with --api-sock.");
+  }
+  if (path.find('\0') != std::string::npos) {
+    return Error(ErrorCode::InvalidArgument, "The path of the API socket contains a NUL character.");
+  }
+  if (path.size() >= sizeof(address.sun_path)) {
+    return Error(ErrorCode::InvalidArgument, "Failed to open the API socket at: " + path + ". The path is longer than " +
+                                                 std::to_string(sizeof(address.sun_path) - 1) + " bytes.");
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+Error bind_error(int sys_errno, const std::string& path) {
+  const std::string what = "Failed to open the API socket at: " + path;
+  if (sys_errno == EADDRINUSE) {
+    return {ErrorCode::HostFault, what + ". Check that it is not already used."};
+  }
+  return Error::host(sys_errno, what, "Check that its folder exists and can be written.");
+}
+
+Result<Fd> listen_at(const std::string& path) {
+  const sockaddr_un address = WISP_TRY(socket_address(path));
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) {
+    return Error::host(errno, "cannot make the API socket");
+  }
+  if (::bind(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return bind_error(errno, path);
+  }
+  if (::listen(socket.raw(), kAcceptBacklog) != 0) {
+    return Error::host(errno, "cannot listen at the API socket " + path);
+  }
+  return socket;
+}
+
+void turn_away(FdRef socket) {
+  const std::string& response = too_many_connections_response();
+  ::send(socket.raw(), response.data(), response.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::shutdown(socket.raw(), SHUT_WR);
+  // What the client sent already is taken off, so that the close does not look like a reset.
+  std::array<char, 4096> chunk;  // NOLINT: never read
+  static_cast<void>(::recv(socket.raw(), chunk.data(), chunk.size(), MSG_DONTWAIT));
+}
+
+bool is_passing_accept_error(int sys_errno) {
+  return sys_errno == EINTR || sys_errno == ECONNABORTED || sys_errno == EAGAIN;
+}
+
+bool is_exhaustion(int sys_errno) {
+  return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == ENOMEM || sys_errno == ENOBUFS;
+}
+
+/// A moment for descriptors or memory to come back; without it a full table would keep the thread spinning.
+void rest_briefly() { ::poll(nullptr, 0, kRestMs); }
+
+}  // namespace
+
+/// Locking: `mutex_` guards the places. A connection's thread closes nothing itself; it marks its place as done, and the
+/// accept thread (or stop) joins the thread and closes the socket. So a socket cannot be shut down after its number was
+/// given to somebody else.
+class ApiServer::Impl {
+ public:
+  Impl(Fd listener, ConnectionLimits limits, CommandPort& port)
+      : listener_(std::move(listener)),
+        router_(port, api_metrics()),
+        context_{engine_, router_, clock_, limits} {}
+
+  Status start() {
+    accept_thread_ = WISP_TRY(Thread::start([this] { accept_loop(); }));
+    return {};
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_stopping_ = true;
+      for (Place& place : places_) {
+        if (place.state == PlaceState::Busy) {
+          ::shutdown(place.socket.raw(), SHUT_RDWR);
+        }
+      }
+    }
+    // Wakes the accept call with an error; connections that wait in the queue are dropped with the socket.
+    ::shutdown(listener_.raw(), SHUT_RDWR);
+    accept_thread_.join();
+    for (Place& place : places_) {
+      clear(place);
+    }
+  }
+
+ private:
+  enum class PlaceState { Free, Busy, Done };
+  struct Place {
+    PlaceState state = PlaceState::Free;
+    Fd socket;
+    Thread thread;
+  };
+
+  void accept_loop() {
+    while (true) {
+      Fd client(::accept4(listener_.raw(), nullptr, nullptr, SOCK_CLOEXEC));
+      const int error = errno;
+      if (client.valid()) {
+        admit(std::move(client));
+      } else if (is_exhaustion(error)) {
+        WISP_LOG_LIMITED(Error, "The API server cannot take a connection: %s", std::strerror(error));
+        rest_briefly();
+      } else if (!is_passing_accept_error(error)) {
+        return;  // stop() ended the socket
+      }
+    }
+  }
+
+  void admit(Fd client) {
+    Place* place = take_place();
+    if (place == nullptr) {
+      WISP_LOG_LIMITED(Warn, "The API server turned a connection away: %zu are open already.", kMaxConnections);
+      turn_away(client.ref());
+      return;
+    }
+    place->socket = std::move(client);
+    {
+      const std::lock_guard lock(mutex_);
+      place->state = is_stopping_ ? PlaceState::Free : PlaceState::Busy;
+      if (is_stopping_) {
+        place->socket.reset();
+        return;
+      }
+    }
+    Result<Thread> thread = Thread::start([this, place] { serve(*place); });
+    if (!thread.ok()) {
+      WISP_LOG_LIMITED(Error, "%s", thread.error().text().c_str());
+      turn_away(place->socket.ref());
+      mark_done(*place);
+      return;
+    }
+    place->thread = std::move(thread).value();
+  }
+
+  /// A free place, after clearing up what ended connections left; nullptr when all are busy.
+  Place* take_place() {
+    Place* free = nullptr;
+    for (Place& place : places_) {
+      if (state_of(place) == PlaceState::Done) {
+        clear(place);
+      }
+      if (free == nullptr && state_of(place) == PlaceState::Free) {
+        free = &place;
+      }
+    }
+    return free;
+  }
+
+  PlaceState state_of(const Place& place) {
+    const std::lock_guard lock(mutex_);
+    return place.state;
+  }
+
+  void serve(Place& place) {
+    Connection(place.socket.ref(), context_).serve();
+    // The client sees the end now, not when the place is cleared.
+    ::shutdown(place.socket.raw(), SHUT_RDWR);
+    mark_done(place);
+  }
+
+  void mark_done(Place& place) {
+    const std::lock_guard lock(mutex_);
+    place.state = PlaceState::Done;
+  }
+
+  void clear(Place& place) {
+    place.thread.join();
+    const std::lock_guard lock(mutex_);
+    place.socket.reset();
+    place.state = PlaceState::Free;
+  }
+
+  Fd listener_;
+  MonotonicClock clock_;
+  HttpEngine engine_;
+  Router router_;
+  ConnectionContext context_;
+  std::mutex mutex_;
+  bool is_stopping_ = false;
+  std::array<Place, kMaxConnections> places_;
+  Thread accept_thread_;
+};
+
+ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ApiServer::~ApiServer() { stop(); }
+
+Result<std::unique_ptr<ApiServer>> ApiServer::create(ApiOptions options, CommandPort& port) {
+  Fd listener = WISP_TRY(listen_at(options.socket_path));
+  ConnectionLimits limits = options.limits;
+  limits.max_payload_bytes = options.max_payload_bytes;
+  WISP_LOG(Info, "Listening on API socket (\"%s\").", options.socket_path.c_str());
+  auto impl = std::make_unique<Impl>(std::move(listener), limits, port);
+  return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
+}
+
+Status ApiServer::start() { return impl_->start(); }
+
+void ApiServer::stop() { impl_->stop(); }
+
+}  // namespace wisp::api
