@@ -53,6 +53,11 @@ class TransportSignals {
   virtual void needs_reset() = 0;
   /// The configuration space has changed: generation + 1 and a configuration interrupt. Lock-free; loop thread.
   virtual void config_changed() = 0;
+  /// Calls the device's on_queue(index) again, from the loop, after the other handlers had their turn. Lock-free.
+  virtual void look_again(std::size_t queue_index) = 0;
+  /// The device is quiesced and the last request in flight has ended. Lock-free; may be called from inside the device's
+  /// own handlers, because the transport acts on it later, from the loop.
+  virtual void drained() = 0;
 };
 
 class VirtioDevice {
@@ -76,11 +81,12 @@ class VirtioDevice {
   /// The driver notified queue `index`, or the machine asks the device to look at it again. Handles at most one queue's
   /// worth of requests and returns true when it left some behind (it is then called again after the other handlers).
   [[nodiscard]] virtual bool on_queue(std::size_t index) = 0;
-  /// Stops popping and waits for nothing: requests in flight go on and are published as they complete.
+  /// Stops popping and waits for nothing: requests in flight go on and are published as they complete. The device calls
+  /// TransportSignals::drained() when the last one has ended (not if there was none).
   virtual void quiesce() = 0;
   /// Requests that the backend still works on; quiesced is reached when this is 0.
   virtual std::size_t in_flight_count() const = 0;
-  /// Takes up work again and looks at every queue: the driver may have kicked while the device was quiet.
+  /// Takes up work again. The transport then calls on_queue() for every queue: the driver may have kicked meanwhile.
   virtual void resume() = 0;
   /// Drops the queues. When it returns, neither the device nor its backend touches guest memory any more.
   virtual void reset() = 0;
