@@ -19,17 +19,40 @@ Result<Reply> reply_or_prefix(Status status, const char* prefix) {
   return Reply(Unit{});
 }
 
+/// Records how long a client waited for a pause or resume.
+class ClientLatency {
+ public:
+  ClientLatency(OperationLatencies& latencies, const Command& command)
+      : target_(std::holds_alternative<PauseVm>(command)    ? &latencies.pause_vm
+                : std::holds_alternative<ResumeVm>(command) ? &latencies.resume_vm
+                                                            : nullptr),
+        start_us_(monotonic_us()) {}
+  ~ClientLatency() {
+    if (target_ != nullptr) {
+      target_->set(monotonic_us() - start_us_);
+    }
+  }
+  ClientLatency(const ClientLatency&) = delete;
+  ClientLatency& operator=(const ClientLatency&) = delete;
+
+ private:
+  Gauge* target_;
+  std::uint64_t start_us_;
+};
+
 }  // namespace
 
-VmController::VmController(EventLoop& loop, MetricsRegistry& registry, ControllerOptions options,
+VmController::VmController(EventLoop& loop, MetricsRegistry& registry, MachineMetrics& metrics, ControllerOptions options,
                            std::function<void(ExitCode)> on_end)
     : loop_(loop),
       registry_(registry),
+      metrics_(metrics),
       options_(std::move(options)),
       on_end_(std::move(on_end)),
       metrics_sink_(registry, options_.instance_id) {}
 
 Result<Reply> VmController::execute(Command command) {
+  const ClientLatency latency(metrics_.latencies_us, command);
   std::optional<Result<Reply>> result;
   std::binary_semaphore done(0);
   loop_.post([&] {
@@ -74,8 +97,10 @@ Result<Reply> VmController::carry_out_at_once(Command& command) {
 
 void VmController::pause(Done done) {
   busy_ = true;
-  vm_->pause([this, done = std::move(done)](Status status) {
+  const std::uint64_t start_us = monotonic_us();
+  vm_->pause([this, start_us, done = std::move(done)](Status status) {
     busy_ = false;
+    metrics_.latencies_us.vmm_pause_vm.set(monotonic_us() - start_us);
     if (status.ok()) {
       state_ = VmState::Paused;
     }
@@ -135,7 +160,9 @@ Result<Reply> VmController::on(PauseVm& /*command*/) { return Reply(Unit{}); }
 
 Result<Reply> VmController::on(ResumeVm& /*command*/) {
   if (state_ == VmState::Paused) {
+    const std::uint64_t start_us = monotonic_us();
     vm_->resume();
+    metrics_.latencies_us.vmm_resume_vm.set(monotonic_us() - start_us);
     state_ = VmState::Running;
   }
   return Reply(Unit{});
@@ -160,7 +187,7 @@ Status VmController::start_machine() {
   for (const auto& drive : configuration_.drives()) {
     spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk.duplicate())});
   }
-  vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, registry_, on_end_));
+  vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, metrics_, on_end_));
   if (metrics_sink_.configured()) {
     metrics_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
   }

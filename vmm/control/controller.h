@@ -29,7 +29,7 @@ class VmController final : public CommandPort {
   using Done = std::function<void(Result<Reply>)>;
 
   /// `on_end` is called on the loop's thread when the machine has ended.
-  VmController(EventLoop& loop, MetricsRegistry& registry, ControllerOptions options,
+  VmController(EventLoop& loop, MetricsRegistry& registry, MachineMetrics& metrics, ControllerOptions options,
                std::function<void(ExitCode)> on_end);
 
   Result<Reply> execute(Command command) override;
@@ -67,6 +67,7 @@ class VmController final : public CommandPort {
 
   EventLoop& loop_;
   MetricsRegistry& registry_;
+  MachineMetrics& metrics_;
   ControllerOptions options_;
   std::function<void(ExitCode)> on_end_;
   Configuration configuration_;

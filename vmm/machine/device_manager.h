@@ -4,12 +4,14 @@
 // and that order is the guest's (the first block device is /dev/vda). Nothing is added once the first vCPU runs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "virtio/core/mmio_transport.h"
-#include "vmm/arch/x86_64/boot.h"
+#include "vmm/arch/x86_64/layout.h"
 #include "vmm/bus/bus.h"
+#include "vmm/config/observe.h"
 #include "vmm/events/event_loop.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/legacy/boot_timer.h"
@@ -22,24 +24,27 @@ class DeviceManager {
  public:
   DeviceManager(const KvmVm& kvm, const GuestMemory& memory, EventLoop& loop) : kvm_(kvm), memory_(memory), loop_(loop) {}
 
-  Status add_serial(std::unique_ptr<Serial> serial);
-  Status add_i8042(std::unique_ptr<I8042> controller);
-  Status add_boot_timer(std::unique_ptr<BootTimer> timer);
+  Status add_serial(const SerialConfig& config, SerialMetrics& metrics);
+  /// `on_reset` is called on a vCPU thread when the guest asks for a reset.
+  Status add_i8042(I8042Metrics& metrics, std::function<void()> on_reset);
+  Status add_boot_timer(std::uint64_t start_us, std::uint64_t start_cpu_us);
   /// Fails when all windows or lines are taken.
   Status add_virtio(std::unique_ptr<VirtioDevice> device);
 
   const Bus& ports() const { return ports_; }
   const Bus& mmio() const { return mmio_; }
-  /// What the firmware tables and the command line must tell the guest.
-  std::vector<arch::VirtioSlot> virtio_slots() const;
   I8042& i8042() { return *i8042_; }
 
   // Loop thread: pause and resume.
   void quiesce();
   std::size_t in_flight_count() const;
   void resume();
+  /// Called on the loop when the last request in flight of a quiesced device has ended.
+  void set_drain_listener(const std::function<void()>& listener);
 
  private:
+  Status bind_doorbells(const MmioTransport& transport, const arch::MmioSlot& slot);
+
   const KvmVm& kvm_;
   const GuestMemory& memory_;
   EventLoop& loop_;

@@ -21,7 +21,7 @@ void Vm::pause(PauseDone done) {
   pause_done_ = std::move(done);
   pause_started_us_ = monotonic_us();
   parked_count_ = 0;
-  auto timer = PeriodicTimer::create(loop_, kDrainPollMs, [this] { check_pause_deadline(); });
+  auto timer = PeriodicTimer::create(loop_, kPauseCheckPeriodMs, [this] { check_pause_deadline(); });
   if (!timer.ok()) {
     finish_pause(std::move(timer).error());
     return;
@@ -41,13 +41,14 @@ void Vm::on_parked(std::uint32_t /*index*/) {
 
 void Vm::continue_pause() {
   if (pause_step_ == PauseStep::WaitForVcpus && parked_count_ == vcpus_.size()) {
-    devices_->quiesce();
     pause_step_ = PauseStep::DrainDevices;
+    devices_->set_drain_listener([this] { continue_pause(); });
+    devices_->quiesce();
   }
   if (pause_step_ == PauseStep::DrainDevices && devices_->in_flight_count() == 0) {
     for (auto& vcpu : vcpus_) {
       if (!vcpu->kvm().note_paused()) {
-        vcpu_metrics_.kvmclock_ctrl_fails.add();
+        metrics_.vcpu.kvmclock_ctrl_fails.add();
       }
     }
     finish_pause({});
@@ -87,6 +88,10 @@ Status Vm::send_ctrl_alt_del() { return devices_->i8042().send_ctrl_alt_del(); }
 
 void Vm::on_finished(std::uint32_t /*index*/, VcpuEnd end_reason) {
   const ExitCode code = end_reason == VcpuEnd::Reset ? ExitCode::Ok : ExitCode::GenericError;
+  request_end(code);
+}
+
+void Vm::request_end(ExitCode code) {
   loop_.post([this, code] { end(code); });
 }
 

@@ -1,6 +1,6 @@
 // Vm: one built machine: memory, KVM objects, devices and vCPU threads.
 //
-//   auto vm = WISP_TRY(build_vm(spec, loop, observer));   // complete or not at all
+//   auto vm = WISP_TRY(Vm::build(spec, loop, metrics, on_end));   // complete or not at all
 //   vm->resume();                                          // vCPUs run
 //   vm->pause([](Status status) { ... });                  // answered from the loop when everything stands still
 //
@@ -30,8 +30,8 @@ namespace wisp {
 
 /// Longest time that a pause may take; a step that is stuck is named in the error.
 inline constexpr std::uint64_t kPauseDeadlineMs = 5000;
-/// How often a pause looks whether the requests in flight are done.
-inline constexpr std::uint64_t kDrainPollMs = 1;
+/// How often a pause compares the time with its deadline.
+inline constexpr std::uint64_t kPauseCheckPeriodMs = 100;
 
 struct DriveInput {
   DriveConfig config;
@@ -57,7 +57,7 @@ class Vm final : public VcpuObserver {
   using PauseDone = std::function<void(Status)>;
 
   /// `on_end` is called on the loop's thread, once, when the guest or KVM has ended the machine.
-  static Result<std::unique_ptr<Vm>> build(VmSpec spec, EventLoop& loop, MetricsRegistry& registry, OnEnd on_end);
+  static Result<std::unique_ptr<Vm>> build(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, OnEnd on_end);
   ~Vm() override;
 
   void resume();
@@ -65,13 +65,17 @@ class Vm final : public VcpuObserver {
   void pause(PauseDone done);
   Status send_ctrl_alt_del();
 
+  /// The machine is to end with `code`; callable from any thread, carried out on the loop.
+  void request_end(ExitCode code);
+
   // vCPU threads
   void on_parked(std::uint32_t index) override;
   void on_finished(std::uint32_t index, VcpuEnd end) override;
 
  private:
   friend class VmBuilder;
-  Vm(EventLoop& loop, OnEnd on_end) : loop_(loop), on_end_(std::move(on_end)) {}
+  Vm(EventLoop& loop, MachineMetrics& metrics, OnEnd on_end)
+      : loop_(loop), metrics_(metrics), on_end_(std::move(on_end)) {}
 
   void continue_pause();
   void check_pause_deadline();
@@ -82,9 +86,9 @@ class Vm final : public VcpuObserver {
   static const char* name_of(PauseStep step);
 
   EventLoop& loop_;
+  MachineMetrics& metrics_;
   OnEnd on_end_;
   bool ended_ = false;
-  VcpuMetrics vcpu_metrics_;
   std::optional<GuestMemory> memory_;
   std::optional<KvmVm> kvm_;
   std::unique_ptr<DeviceManager> devices_;

@@ -1,0 +1,158 @@
+"""A wisp process under test: started in a fresh directory, driven over its API, watched on its serial line."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PATIENCE_S = 60
+
+
+class Answer:
+    def __init__(self, status, body):
+        self.status, self.body = status, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"{self.status} {self.body!r}"
+
+
+def receive_answer(connection):
+    """Reads one HTTP answer from a connected socket."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        if not more:
+            raise ConnectionError(f"the server hung up after {data!r}")
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    while len(body) < length:
+        body += connection.recv(65536)
+    return Answer(int(head.split()[1]), body.decode())
+
+
+def request(connection, method, path, body=None):
+    payload = b"" if body is None else (body if isinstance(body, bytes) else json.dumps(body).encode())
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+    if payload:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
+    connection.sendall(head.encode() + b"\r\n" + payload)
+    return receive_answer(connection)
+
+
+class Monitor:
+    """`with Monitor(wisp) as vm:` — the process is killed and its directory removed at the end."""
+
+    def __init__(self, wisp, arguments=(), stdin=subprocess.DEVNULL, api=True):
+        self._temporary = tempfile.TemporaryDirectory(prefix="wisp-test-")
+        self.directory = pathlib.Path(self._temporary.name)
+        self.socket_path = str(self.directory / "api.sock")
+        self.output_path = self.directory / "stdout"
+        words = [str(wisp), *(["--api-sock", self.socket_path] if api else []), *map(str, arguments)]
+        self._output = open(self.output_path, "wb")
+        self.process = subprocess.Popen(words, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT,
+                                        cwd=self.directory)
+        self._connection = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self._output.close()
+        if self._connection:
+            self._connection.close()
+        self._temporary.cleanup()
+
+    def connect(self):
+        """A new connection; waits until the socket is there."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(PATIENCE_S)
+            try:
+                connection.connect(self.socket_path)
+                return connection
+            except OSError:
+                connection.close()
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError("no API socket; output: " + self.output()) from None
+                time.sleep(0.002)
+
+    def call(self, method, path, body=None):
+        if self._connection is None:
+            self._connection = self.connect()
+        return request(self._connection, method, path, body)
+
+    def put(self, path, body):
+        """A PUT that must succeed."""
+        answer = self.call("PUT", path, body)
+        if answer.status != 204:
+            raise AssertionError(f"PUT {path}: {answer}")
+
+    def patch(self, path, body):
+        answer = self.call("PATCH", path, body)
+        if answer.status != 204:
+            raise AssertionError(f"PATCH {path}: {answer}")
+
+    def configure(self, kernel, boot_args="console=ttyS0", vcpus=1, memory_mib=64, drives=()):
+        self.put("/machine-config", {"vcpu_count": vcpus, "mem_size_mib": memory_mib})
+        self.put("/boot-source", {"kernel_image_path": str(kernel), "boot_args": boot_args})
+        for drive in drives:
+            self.put("/drives/" + drive["drive_id"], drive)
+
+    def start(self):
+        self.put("/actions", {"action_type": "InstanceStart"})
+
+    def output(self):
+        return self.output_path.read_text(errors="replace")
+
+    def wait_for(self, text, patience_s=PATIENCE_S):
+        """Waits until the output holds `text`; fails when the process ends first."""
+        deadline = time.monotonic() + patience_s
+        while text not in self.output():
+            if self.process.poll() is not None and text not in self.output():
+                raise AssertionError(f"exit {self.process.returncode} before {text!r}; output: {self.output()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {text!r} within {patience_s} s; output: {self.output()}")
+            time.sleep(0.005)
+
+    def wait_exit(self, patience_s=PATIENCE_S):
+        try:
+            return self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the process did not end; output: " + self.output()) from None
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def status_field(self, name):
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1])
+        raise AssertionError(name)
+
+
+def make_disk(path, sectors, seed=1):
+    """A file of `sectors` sectors with known, different contents; returns its bytes."""
+    data = b"".join(bytes((seed * 7 + sector * 13 + offset) % 251 for offset in range(512)) for sector in range(sectors))
+    pathlib.Path(path).write_bytes(data)
+    return data
+
+
+def drive(name, path, **options):
+    return {"drive_id": name, "path_on_host": str(path), "is_root_device": False, **options}
+
+
+SIGNALS = signal

@@ -1,0 +1,156 @@
+#include "vmm/machine/builder.h"
+
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "virtio/block/device.h"
+#include "vmm/arch/x86_64/boot.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/registers.h"
+#include "vmm/base/log.h"
+
+namespace wisp {
+namespace {
+
+constexpr std::uint64_t kBytesPerMib = 1024 * 1024;
+
+PageBacking backing_of(HugePages pages) {
+  switch (pages) {
+    case HugePages::None: return PageBacking::Normal;
+    case HugePages::Transparent: return PageBacking::Transparent;
+    case HugePages::Pages2M: return PageBacking::Huge2M;
+  }
+  return PageBacking::Normal;
+}
+
+/// AMX state is large and the kernel gives it to guests on request only. Hosts without AMX refuse, which is no error.
+void request_guest_amx() {
+  constexpr unsigned long kArchReqXcompGuestPerm = 0x1025;
+  constexpr unsigned long kXfeatureXtiledata = 18;
+  (void)::syscall(SYS_arch_prctl, kArchReqXcompGuestPerm, kXfeatureXtiledata);
+}
+
+}  // namespace
+
+VmBuilder::VmBuilder(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, Vm::OnEnd on_end)
+    : spec_(std::move(spec)), loop_(loop), vm_(new Vm(loop, metrics, std::move(on_end))) {}
+
+Result<std::unique_ptr<Vm>> Vm::build(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, OnEnd on_end) {
+  return VmBuilder(std::move(spec), loop, metrics, std::move(on_end)).build();
+}
+
+Result<std::unique_ptr<Vm>> VmBuilder::build() {
+  WISP_LOG(Debug, "event_start: build microvm for boot");
+  (void)WISP_TRY(map_memory());
+  (void)WISP_TRY(load_boot_image());
+  (void)WISP_TRY(create_kvm());
+  (void)WISP_TRY(add_devices());
+  (void)WISP_TRY(create_vcpus());
+  WISP_LOG(Debug, "event_end: build microvm for boot");
+  return std::move(vm_);
+}
+
+Status VmBuilder::map_memory() {
+  const auto ranges = arch::ram_ranges(spec_.machine.memory_mib * kBytesPerMib);
+  vm_->memory_.emplace(WISP_TRY(GuestMemory::create(ranges, backing_of(spec_.machine.huge_pages))));
+  return {};
+}
+
+std::vector<arch::BootDevice> VmBuilder::boot_devices() const {
+  std::vector<arch::BootDevice> devices;
+  for (std::uint32_t index = 0; index < spec_.drives.size(); ++index) {
+    const DriveConfig& drive = spec_.drives[index].config;
+    arch::BootDevice device{arch::mmio_slot(index), std::nullopt};
+    if (drive.is_root_device) {
+      device.root = arch::RootDisk{drive.is_read_only ? arch::DiskAccess::ReadOnly : arch::DiskAccess::ReadWrite,
+                                   drive.partuuid};
+    }
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+Status VmBuilder::load_boot_image() {
+  if (spec_.drives.size() > arch::kMaxMmioDevices) {
+    return Error(ErrorCode::LimitExceeded,
+                 "Could not attach device: Could not allocate GSI: " + std::to_string(spec_.drives.size()) +
+                     " drives are configured, " + std::to_string(arch::kMaxMmioDevices) + " fit. Remove some");
+  }
+  const auto devices = boot_devices();
+  boot_ = WISP_TRY(arch::prepare_boot(*vm_->memory_, arch::BootInputs{.kernel = spec_.kernel,
+                                                                      .initrd = spec_.initrd,
+                                                                      .boot_args = spec_.boot_args,
+                                                                      .vcpu_count = spec_.machine.vcpu_count,
+                                                                      .devices = devices}));
+  return {};
+}
+
+Status VmBuilder::create_kvm() {
+  const KvmSystem system = WISP_TRY(KvmSystem::open());
+  vm_->kvm_.emplace(WISP_TRY(system.create_vm()));
+  const KvmVm& kvm = *vm_->kvm_;
+  const auto logging = spec_.machine.track_dirty_pages ? DirtyLogging::On : DirtyLogging::Off;
+  (void)WISP_TRY(KvmSlots::register_all(kvm, *vm_->memory_, logging));
+  (void)WISP_TRY(kvm.set_tss_address(arch::kKvmTss.start.value()));
+  (void)WISP_TRY(kvm.create_irqchip());
+  (void)WISP_TRY(kvm.create_pit());
+  cpuid_ = WISP_TRY(system.supported_cpuid());
+  return {};
+}
+
+Status VmBuilder::add_devices() {
+  vm_->devices_ = std::make_unique<DeviceManager>(*vm_->kvm_, *vm_->memory_, loop_);
+  DeviceManager& devices = *vm_->devices_;
+  (void)WISP_TRY(devices.add_serial(spec_.serial, vm_->metrics_.uart));
+  Vm* const vm = vm_.get();
+  (void)WISP_TRY(devices.add_i8042(vm_->metrics_.i8042, [vm] { vm->request_end(ExitCode::Ok); }));
+  if (spec_.boot_timer == BootTimerDevice::Present) {
+    (void)WISP_TRY(devices.add_boot_timer(spec_.start_requested_us, spec_.start_requested_cpu_us));
+  }
+  return add_drives();
+}
+
+Status VmBuilder::add_drives() {
+  for (DriveInput& drive : spec_.drives) {
+    auto device = BlockDevice::create(drive.config, std::move(drive.disk), loop_);
+    if (!device.ok()) {
+      return std::move(device).error().with_prefix("Could not attach device: drive '" + drive.config.drive_id + "': ");
+    }
+    (void)WISP_TRY(vm_->devices_->add_virtio(std::move(device).value()));
+  }
+  return {};
+}
+
+Status VmBuilder::create_vcpus() {
+  request_guest_amx();
+  const arch::CpuTopology topology{spec_.machine.vcpu_count, spec_.machine.smt ? arch::Smt::On : arch::Smt::Off};
+  arch::normalize_cpuid(cpuid_, topology, arch::host_cpuid);
+  Vcpu::install_kick_handler();
+  for (std::uint8_t index = 0; index < spec_.machine.vcpu_count; ++index) {
+    KvmVcpu kvm = WISP_TRY(vm_->kvm_->create_vcpu(index));
+    arch::set_cpu_identity(cpuid_, topology, index);
+    (void)WISP_TRY(set_up_vcpu(kvm));
+    vm_->vcpus_.push_back(std::make_unique<Vcpu>(index, std::move(kvm), vm_->devices_->ports(), vm_->devices_->mmio(),
+                                                 vm_->metrics_.vcpu, *vm_));
+  }
+  for (auto& vcpu : vm_->vcpus_) {
+    (void)WISP_TRY(vcpu->start());
+  }
+  return {};
+}
+
+// CPUID comes first: which MSRs a vCPU has depends on it.
+Status VmBuilder::set_up_vcpu(const KvmVcpu& vcpu) {
+  (void)WISP_TRY(vcpu.set_cpuid(cpuid_));
+  (void)WISP_TRY(vcpu.set_msrs(arch::boot_msrs()));
+  (void)WISP_TRY(vcpu.set_registers(arch::boot_registers(boot_.protocol, boot_.entry)));
+  (void)WISP_TRY(vcpu.set_fpu(arch::boot_fpu()));
+  const kvm_sregs at_reset = WISP_TRY(vcpu.special_registers());
+  (void)WISP_TRY(vcpu.set_special_registers(arch::boot_special_registers(boot_.protocol, at_reset)));
+  kvm_lapic_state lapic = WISP_TRY(vcpu.lapic());
+  arch::set_local_interrupts(lapic);
+  return vcpu.set_lapic(lapic);
+}
+
+}  // namespace wisp
