@@ -1,0 +1,59 @@
+#include "vmm/legacy/terminal.h"
+
+#include <pthread.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+
+namespace wisp {
+namespace {
+
+// Static because exit handlers and signal handlers have nothing else to hold on to. Written before `is_raw` says so.
+termios former_settings;
+int terminal_fd = -1;
+std::atomic<bool> is_raw = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+}  // namespace
+
+std::optional<RawTerminal> RawTerminal::enter(FdRef terminal) {
+  termios settings{};
+  if (is_raw.load() || ::tcgetattr(terminal.raw(), &settings) != 0 || ::tcgetpgrp(terminal.raw()) != ::getpgrp()) {
+    return std::nullopt;
+  }
+  former_settings = settings;
+  terminal_fd = terminal.raw();
+  settings.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
+  if (::tcsetattr(terminal.raw(), TCSANOW, &settings) != 0) {
+    return std::nullopt;
+  }
+  is_raw.store(true);
+  static const int registered = std::atexit(&RawTerminal::restore);
+  (void)registered;
+  return RawTerminal();
+}
+
+RawTerminal::~RawTerminal() {
+  if (active_) {
+    restore();
+  }
+}
+
+void RawTerminal::restore() {
+  if (!is_raw.exchange(false)) {
+    return;
+  }
+  // If we were put into the background meanwhile, SIGTTOU would stop us here for ever; blocked, the call goes through.
+  sigset_t only_ttou;
+  sigset_t former_mask;
+  sigemptyset(&only_ttou);
+  sigaddset(&only_ttou, SIGTTOU);
+  ::pthread_sigmask(SIG_BLOCK, &only_ttou, &former_mask);
+  ::tcsetattr(terminal_fd, TCSANOW, &former_settings);
+  ::pthread_sigmask(SIG_SETMASK, &former_mask, nullptr);
+}
+
+}  // namespace wisp
