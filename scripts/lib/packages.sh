@@ -11,7 +11,7 @@ packages_build=(
   clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
   python3 ca-certificates xz-utils dpkg-dev
 )
-packages_linux=(qemu-system-x86 cpio e2fsprogs kmod python3 xz-utils dpkg-dev ca-certificates)
+packages_linux=(qemu-system-x86 gcc libc6-dev cpio e2fsprogs kmod lz4 zstd python3 xz-utils dpkg-dev ca-certificates)
 
 httplib_version=0.11.4
 # SHA-256 of the header as the distribution ships it today.
@@ -33,7 +33,8 @@ missing_packages() {
 refreshed_lists=no
 refresh_lists() {
   [ "$refreshed_lists" = no ] || return 0
-  with_progress "apt-get update" as_root apt-get update
+  # One unreachable third-party archive must not end the set-up; a package that is really missing is noticed next.
+  with_progress "apt-get update" as_root apt-get update || warn "apt-get update was not complete"
   refreshed_lists=yes
 }
 
@@ -104,7 +105,7 @@ unpack_package() {
   (cd "$work" && with_progress "download of $name" apt-get -o APT::Sandbox::User= download "$name") || return 1
   rm -rf "$folder.new"
   mkdir -p "$folder.new"
-  dpkg-deb -x "$work"/*.deb "$folder.new"
+  dpkg-deb -x "$work"/*.deb "$folder.new" || return 1
   rm -rf "$folder" "$work"
   mv "$folder.new" "$folder"
 }

@@ -1,0 +1,161 @@
+#!/bin/sh
+# The checks of the linux lane, run where KVM can run a stock kernel: in the emulated host, or directly. POSIX sh.
+#
+#   LANE_DIR    holds wisp, uds_http, monitor.sh, bzimage, vmlinux, guest.cpio, root.ext4
+#   LANE_WORK   where it may write
+#
+# Prints "CHECK <name> PASS|FAIL <what was seen>" for each name of checks.list, and the machines' consoles at the end.
+work=$LANE_WORK
+wisp_program=$LANE_DIR/wisp
+http_client=$LANE_DIR/uds_http
+mkdir -p "$work"
+. "$LANE_DIR/monitor.sh"
+
+boot_seconds=90
+base_args='console=ttyS0 reboot=k panic=1 quiet'
+
+pass() { echo "CHECK $1 PASS $2"; }
+fail() { echo "CHECK $1 FAIL $2"; }
+# check NAME SEEN WANTED
+check() {
+  if [ "$2" = "$3" ]; then
+    pass "$1" "$2"
+  else
+    fail "$1" "seen '$2', wanted '$3'"
+  fi
+}
+# What the guest has reported under this name.
+guest_said() { sed -n "s/^GUEST $1: //p" "$work/$name.console" | tr -d '\r' | head -n 1; }
+file_sum() { md5sum <"$1" | cut -d' ' -f1; }
+count_ticks() { grep -c '^GUEST tick' "$work/$name.console"; }
+
+# file_in_image IMAGE PATH: prints a file of an ext4 image. The emulated host mounts; elsewhere debugfs needs no root.
+file_in_image() {
+  if [ -x /sbin/debugfs ]; then
+    /sbin/debugfs -R "cat $2" "$1" 2>/dev/null
+  else
+    mkdir -p "$work/mnt"
+    mount -t ext4 -o ro,loop "$1" "$work/mnt" && cat "$work/mnt$2"
+    umount "$work/mnt"
+  fi
+}
+
+configure_disks() {
+  answers=''
+  put() {
+    api PUT "$1" "$2"
+    answers="$answers $status"
+    [ "$status" = 204 ] || echo "LANE PUT $1: $status $answer"
+  }
+  put /machine-config '{"vcpu_count": 2, "mem_size_mib": 256}'
+  put /boot-source "{\"kernel_image_path\": \"$LANE_DIR/bzimage\", \"initrd_path\": \"$LANE_DIR/guest.cpio\", \"boot_args\": \"$base_args\"}"
+  put /drives/rootfs "{\"drive_id\": \"rootfs\", \"path_on_host\": \"$work/root.ext4\", \"is_root_device\": true, \"is_read_only\": false}"
+  put /drives/fixed "{\"drive_id\": \"fixed\", \"path_on_host\": \"$work/fixed.img\", \"is_root_device\": false, \"is_read_only\": true}"
+  put /drives/scratch "{\"drive_id\": \"scratch\", \"path_on_host\": \"$work/scratch.img\", \"is_root_device\": false, \"is_read_only\": false, \"cache_type\": \"Writeback\", \"io_engine\": \"Async\"}"
+  put /actions '{"action_type": "InstanceStart"}'
+  check api-configure "$answers" ' 204 204 204 204 204 204'
+}
+
+check_reports() {
+  check cpus "$(guest_said cpus)" 2
+  check acpi-devices "$(guest_said acpi-devices)" 3
+  check root-mounted "$(guest_said root) $(guest_said cmdline | grep -o 'root=/dev/vda rw')" '/dev/vda ext4 rw root=/dev/vda rw'
+  check host-file "$(guest_said host-file)" "$host_file_sum"
+  check read-only-drive "$(guest_said read-only-drive)" 'ro=1 refused'
+  check read-only-untouched "$(file_sum "$work/fixed.img")" "$fixed_sum"
+  check async-drive "$(guest_said async-drive | grep -cE '^[0-9a-f]{32}$')" 1
+  check async-file "$(head -c 1048576 "$work/scratch.img" | md5sum | cut -d' ' -f1)" "$(guest_said async-drive)"
+}
+
+check_pause() {
+  api PATCH /vm '{"state": "Paused"}'
+  sleep 1 # what the guest had written before arrives
+  before=$(count_ticks)
+  sleep 2
+  check pause "$status $(($(count_ticks) - before))" '204 0'
+  api PATCH /vm '{"state": "Resumed"}'
+  if wait_until 20 "[ \$(count_ticks) -gt $((before + 1)) ]"; then
+    pass resume "$status, $(($(count_ticks) - before)) more ticks"
+  else
+    fail resume "$status, no tick within 20 s"
+  fi
+}
+
+machine_disks() {
+  cp "$LANE_DIR/root.ext4" "$work/root.ext4"
+  dd if=/dev/urandom of="$work/fixed.img" bs=64k count=16 2>/dev/null
+  dd if=/dev/zero of="$work/scratch.img" bs=64k count=32 2>/dev/null
+  fixed_sum=$(file_sum "$work/fixed.img")
+  host_file_sum=$(file_in_image "$work/root.ext4" /from-host | md5sum | cut -d' ' -f1)
+  start_monitor disks
+  configure_disks
+  if wait_for_console $boot_seconds '^GUEST up'; then
+    pass kernel-up "$(grep '^GUEST up' "$work/disks.console" | tr -d '\r')"
+  else
+    fail kernel-up "$(tail -n 3 "$work/disks.console" "$work/disks.log" | tr '\r\n' '  ')"
+  fi
+  wait_for_console 60 '^GUEST tick'
+  check_reports
+  check_pause
+  type_line 'hello from the host'
+  wait_for_console 20 '^GUEST typed:'
+  check serial-input "$(guest_said typed)" 'hello from the host'
+  type_line reboot
+  wait_for_exit 30
+  check reboot "$exit_code" 0
+  check guest-file "$(file_in_image "$work/root.ext4" /from-guest | md5sum | cut -d' ' -f1)" "$(guest_said guest-file)"
+  stop_monitor
+}
+
+# small_machine NAME ARGUMENTS: the ELF kernel without a drive, by configuration file.
+small_machine() {
+  cat >"$work/$1.json" <<TEXT
+{"boot-source": {"kernel_image_path": "$LANE_DIR/vmlinux", "initrd_path": "$LANE_DIR/guest.cpio", "boot_args": "$base_args $2"},
+ "drives": [], "machine-config": {"vcpu_count": 1, "mem_size_mib": 192}}
+TEXT
+  start_monitor "$1" --config-file "$work/$1.json"
+}
+
+machine_keys() {
+  small_machine keys ''
+  if wait_for_console $boot_seconds '^GUEST waiting'; then
+    pass elf-kernel-up "$(grep '^GUEST up' "$work/keys.console" | tr -d '\r')"
+  else
+    fail elf-kernel-up "$(tail -n 3 "$work/keys.console" "$work/keys.log" | tr '\r\n' '  ')"
+  fi
+  api GET /vm/config
+  check config-file "$status $(printf '%s' "$answer" | grep -o '"mem_size_mib":192')" '200 "mem_size_mib":192'
+  api PUT /actions '{"action_type": "SendCtrlAltDel"}'
+  wait_for_exit 30
+  check ctrl-alt-del "$status $exit_code" '204 0'
+  stop_monitor
+}
+
+machine_off() {
+  small_machine off wisp.action=poweroff
+  if ! wait_for_console $boot_seconds '^GUEST up'; then
+    fail poweroff "the kernel did not come up"
+    return
+  fi
+  wait_for_exit 5
+  if [ "$exit_code" = alive ]; then
+    api GET /
+    exit_code="alive $status"
+  fi
+  case $exit_code in
+    0 | 'alive 200') pass poweroff "$exit_code" ;;
+    *) fail poweroff "$exit_code" ;;
+  esac
+  stop_monitor
+}
+
+for machine in ${LANE_MACHINES:-disks keys off}; do
+  echo "LANE machine $machine at $(cut -d' ' -f1 /proc/uptime)"
+  "machine_$machine"
+done
+for machine in ${LANE_MACHINES:-disks keys off}; do
+  echo "LANE console of $machine"
+  sed 's/^/CONSOLE /' "$work/$machine.console"
+  sed 's/^/LOG /' "$work/$machine.log"
+done
+echo "LANE end at $(cut -d' ' -f1 /proc/uptime)"
