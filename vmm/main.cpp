@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "api/config_file.h"
+#include "api/metrics.h"
 #include "api/server.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
@@ -79,7 +80,7 @@ class Monitor final : public EventHandler {
   Status prepare() {
     (void)WISP_TRY(configure_logger());
     WISP_LOG(Info, "Running wisp v%s", kWispVersion);
-    signals_ = WISP_TRY(install_signal_handlers(metrics_.signals, restore_terminal));
+    signals_ = WISP_TRY(install_signal_handlers(metrics_.signals, RawTerminal::restore));
     reserve_descriptor_table();
     loop_ = WISP_TRY(EventLoop::create());
     (void)WISP_TRY(loop_->watch(signals_.ref(), Interest::Readable, *this));
@@ -110,8 +111,8 @@ class Monitor final : public EventHandler {
   }
 
   Status start_api() {
-    api_ = WISP_TRY(ApiServer::create(ApiOptions{options_.api_socket, options_.max_payload_bytes}, *controller_));
-    api_->metrics().register_in(metrics_.registry);
+    api_ = WISP_TRY(ApiServer::create(ApiOptions{options_.api_socket, options_.max_payload_bytes, {}}, *controller_));
+    api::api_metrics().register_in(metrics_.registry);
     (void)WISP_TRY(api_->start());
     WISP_LOG(Info, "Listening on API socket (\"%s\").", options_.api_socket.c_str());
     return {};
@@ -199,7 +200,7 @@ int main(int argc, char** argv) {
   // One arena: per-thread arenas cost resident memory, and no thread of ours allocates on a data path.
   ::mallopt(M_ARENA_MAX, 1);
   const wisp::ExitCode code = wisp::main_with(std::span(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)));
-  wisp::restore_terminal();
+  wisp::RawTerminal::restore();
   // Not exit(): threads are running, and taking a VM apart politely only delays the client that waits for us.
   ::_exit(wisp::to_int(code));
 }

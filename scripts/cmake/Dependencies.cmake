@@ -1,8 +1,11 @@
 # Third-party libraries. All come from the distribution; scripts/setup installs them.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(liburing REQUIRED IMPORTED_TARGET liburing>=2.3)
-pkg_check_modules(libseccomp REQUIRED IMPORTED_TARGET libseccomp>=2.5)
+pkg_check_modules(liburing REQUIRED liburing>=2.3)
+# The archive, not the shared library: the programs are static.
+find_library(LIBURING_ARCHIVE liburing.a REQUIRED)
+add_library(wisp_liburing INTERFACE)
+target_link_libraries(wisp_liburing INTERFACE ${LIBURING_ARCHIVE})
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(Catch2 2.13 REQUIRED)
 

@@ -33,7 +33,12 @@ void MetricsRegistry::add_group(std::string name, std::vector<MetricField> field
     group.fields.push_back(Field{field});
   }
   const std::lock_guard lock(mutex_);
-  groups_.push_back(std::move(group));
+  const auto same = std::find_if(groups_.begin(), groups_.end(), [&](const Group& other) { return other.name == group.name; });
+  if (same != groups_.end()) {
+    *same = std::move(group);
+  } else {
+    groups_.push_back(std::move(group));
+  }
 }
 
 void MetricsRegistry::add_kind(std::string kind, std::vector<MetricField> zero_fields) {

@@ -60,7 +60,8 @@ struct MetricField {
 
 class MetricsRegistry {
  public:
-  /// Adds a group; its counters must outlive the registry's use. Groups are rendered in the order of adding.
+  /// Adds a group, or replaces the one of that name; its counters must outlive the registry's use. Groups are rendered in
+  /// the order of adding.
   void add_group(std::string name, std::vector<MetricField> fields);
   /// Adds one instance of a kind of device. It is rendered as "<kind>_<id>", and the kind itself, a group added before
   /// with add_kind(), as the sum over its instances.

@@ -178,8 +178,14 @@ Status VmController::start_machine() {
     return Error(ErrorCode::WrongState,
                  "Cannot start microvm without kernel configuration. Set kernel_image_path with PUT /boot-source");
   }
-  VmSpec spec{configuration_.machine(), boot->kernel.ref(), std::nullopt,      boot->source.boot_args.value_or(kDefaultBootArgs),
-              {},                       configuration_.serial(), options_.boot_timer, monotonic_us(), process_cpu_time_us()};
+  VmSpec spec{.machine = configuration_.machine(),
+              .kernel = boot->kernel.ref(),
+              .initrd = std::nullopt,
+              .boot_args = boot->source.boot_args.value_or(kDefaultBootArgs),
+              .drives = {},
+              .serial = configuration_.serial(),
+              .boot_timer = options_.boot_timer,
+              .start_requested = boot_times_now()};
   if (boot->initrd) {
     spec.initrd = boot->initrd->ref();
   }
@@ -188,6 +194,7 @@ Status VmController::start_machine() {
     spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk.duplicate())});
   }
   vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, metrics_, on_end_));
+  vm_->register_in(registry_);
   if (metrics_sink_.configured()) {
     metrics_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
   }

@@ -102,11 +102,11 @@ Status VmBuilder::create_kvm() {
 Status VmBuilder::add_devices() {
   vm_->devices_ = std::make_unique<DeviceManager>(*vm_->kvm_, *vm_->memory_, loop_);
   DeviceManager& devices = *vm_->devices_;
-  (void)WISP_TRY(devices.add_serial(spec_.serial, vm_->metrics_.uart));
+  (void)WISP_TRY(devices.add_serial(spec_.serial));
   Vm* const vm = vm_.get();
-  (void)WISP_TRY(devices.add_i8042(vm_->metrics_.i8042, [vm] { vm->request_end(ExitCode::Ok); }));
+  (void)WISP_TRY(devices.add_i8042([vm] { vm->request_end(ExitCode::Ok); }));
   if (spec_.boot_timer == BootTimerDevice::Present) {
-    (void)WISP_TRY(devices.add_boot_timer(spec_.start_requested_us, spec_.start_requested_cpu_us));
+    (void)WISP_TRY(devices.add_boot_timer(spec_.start_requested));
   }
   return add_drives();
 }
@@ -117,7 +117,9 @@ Status VmBuilder::add_drives() {
     if (!device.ok()) {
       return std::move(device).error().with_prefix("Could not attach device: drive '" + drive.config.drive_id + "': ");
     }
+    const BlockDevice* const block = device.value().get();
     (void)WISP_TRY(vm_->devices_->add_virtio(std::move(device).value()));
+    vm_->drives_.push_back(block);
   }
   return {};
 }

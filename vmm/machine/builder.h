@@ -9,6 +9,9 @@
 //   vCPUs             last: they need everything; they start parked
 #pragma once
 
+#include <vector>
+
+#include "vmm/arch/x86_64/boot.h"
 #include "vmm/machine/vm.h"
 
 namespace wisp {

@@ -1,8 +1,39 @@
 #include "vmm/machine/device_manager.h"
 
+#include <unistd.h>
+
 #include "vmm/base/log.h"
 
 namespace wisp {
+
+Status DeviceManager::add_serial(const SerialConfig& config) {
+  if (config.serial_out_path) {
+    Fd sink = WISP_TRY(open_line_sink("serial output file", *config.serial_out_path));
+    serial_ = WISP_TRY(Serial::create(SerialOutput::owned(std::move(sink))));
+  } else {
+    serial_ = WISP_TRY(Serial::create(SerialOutput::shared(FdRef(STDOUT_FILENO))));
+    const FdRef input(STDIN_FILENO);
+    if (SerialInput::accepts(input)) {
+      if (auto raw = RawTerminal::enter(input)) {
+        terminal_.emplace(std::move(*raw));
+      }
+      serial_input_ = WISP_TRY(SerialInput::attach(loop_, input, *serial_));
+    }
+  }
+  (void)WISP_TRY(ports_.add(arch::kSerialPort, arch::kSerialPortCount, *serial_));
+  return kvm_.bind_interrupt(serial_->interrupt().ref(), arch::kSerialGsi);
+}
+
+Status DeviceManager::add_i8042(std::function<void()> on_reset) {
+  i8042_ = WISP_TRY(I8042::create(std::move(on_reset)));
+  (void)WISP_TRY(ports_.add(arch::kKeyboardPort, arch::kKeyboardPortCount, *i8042_));
+  return kvm_.bind_interrupt(i8042_->interrupt().ref(), arch::kKeyboardGsi);
+}
+
+Status DeviceManager::add_boot_timer(BootTimes start) {
+  boot_timer_ = std::make_unique<BootTimer>(start);
+  return mmio_.add(arch::kBootTimer.start.value(), arch::kBootTimer.size_bytes, *boot_timer_);
+}
 
 Status DeviceManager::add_virtio(std::unique_ptr<VirtioDevice> device) {
   if (transports_.size() == arch::kMaxMmioDevices) {
@@ -24,6 +55,11 @@ Status DeviceManager::bind_doorbells(const MmioTransport& transport, const arch:
     (void)WISP_TRY(kvm_.bind_doorbell(transport.queue_event(index), address, index));
   }
   return {};
+}
+
+void DeviceManager::register_in(MetricsRegistry& registry) {
+  registry.add_group("uart", serial_->metrics().fields());
+  registry.add_group("i8042", i8042_->metrics().fields());
 }
 
 void DeviceManager::quiesce() {

@@ -6,10 +6,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "virtio/core/mmio_transport.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/base/metrics.h"
 #include "vmm/bus/bus.h"
 #include "vmm/config/observe.h"
 #include "vmm/events/event_loop.h"
@@ -17,6 +19,8 @@
 #include "vmm/legacy/boot_timer.h"
 #include "vmm/legacy/i8042.h"
 #include "vmm/legacy/serial.h"
+#include "vmm/legacy/serial_input.h"
+#include "vmm/legacy/terminal.h"
 
 namespace wisp {
 
@@ -24,16 +28,20 @@ class DeviceManager {
  public:
   DeviceManager(const KvmVm& kvm, const GuestMemory& memory, EventLoop& loop) : kvm_(kvm), memory_(memory), loop_(loop) {}
 
-  Status add_serial(const SerialConfig& config, SerialMetrics& metrics);
+  /// Output to the configured file, otherwise to standard output; in the latter case input comes from standard input when
+  /// somebody can type there.
+  Status add_serial(const SerialConfig& config);
   /// `on_reset` is called on a vCPU thread when the guest asks for a reset.
-  Status add_i8042(I8042Metrics& metrics, std::function<void()> on_reset);
-  Status add_boot_timer(std::uint64_t start_us, std::uint64_t start_cpu_us);
+  Status add_i8042(std::function<void()> on_reset);
+  Status add_boot_timer(BootTimes start);
   /// Fails when all windows or lines are taken.
   Status add_virtio(std::unique_ptr<VirtioDevice> device);
 
   const Bus& ports() const { return ports_; }
   const Bus& mmio() const { return mmio_; }
   I8042& i8042() { return *i8042_; }
+  /// Replaces the zero groups of the legacy devices by those of this machine.
+  void register_in(MetricsRegistry& registry);
 
   // Loop thread: pause and resume.
   void quiesce();
@@ -50,7 +58,9 @@ class DeviceManager {
   EventLoop& loop_;
   Bus ports_;
   Bus mmio_;
+  std::optional<RawTerminal> terminal_;
   std::unique_ptr<Serial> serial_;
+  std::unique_ptr<SerialInput> serial_input_;  // ends before serial_, which it feeds
   std::unique_ptr<I8042> i8042_;
   std::unique_ptr<BootTimer> boot_timer_;
   std::vector<std::unique_ptr<MmioTransport>> transports_;

@@ -1,6 +1,8 @@
 #include "vmm/machine/metrics.h"
 
 #include "virtio/block/metrics.h"
+#include "vmm/legacy/i8042.h"
+#include "vmm/legacy/serial.h"
 
 namespace wisp {
 
@@ -19,11 +21,13 @@ void OperationLatencies::register_in(MetricsRegistry& registry) const {
 
 void MachineMetrics::register_in(MetricsRegistry& registry) const {
   vcpu.register_in(registry);
-  registry.add_group("uart", metric_fields(uart));
-  registry.add_group("i8042", metric_fields(i8042));
+  static const SerialMetrics kNoSerial;
+  static const I8042Metrics kNoKeyboard;
+  registry.add_group("uart", kNoSerial.fields());
+  registry.add_group("i8042", kNoKeyboard.fields());
   latencies_us.register_in(registry);
   static const BlockMetrics kNoDrive;
-  registry.add_kind("block", metric_fields(kNoDrive));
+  registry.add_kind("block", block_metric_fields(kNoDrive));
 }
 
 }  // namespace wisp

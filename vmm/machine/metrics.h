@@ -2,7 +2,6 @@
 #pragma once
 
 #include "vmm/base/metrics.h"
-#include "vmm/legacy/metrics.h"
 
 namespace wisp {
 
@@ -49,10 +48,9 @@ struct OperationLatencies {
   void register_in(MetricsRegistry& registry) const;
 };
 
+/// Those of devices that every machine has are there as zeros until a machine replaces them (Vm::register_in).
 struct MachineMetrics {
   VcpuMetrics vcpu;
-  SerialMetrics uart;
-  I8042Metrics i8042;
   OperationLatencies latencies_us;
 
   void register_in(MetricsRegistry& registry) const;

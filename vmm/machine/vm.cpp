@@ -86,6 +86,13 @@ const char* Vm::name_of(PauseStep step) {
 
 Status Vm::send_ctrl_alt_del() { return devices_->i8042().send_ctrl_alt_del(); }
 
+void Vm::register_in(MetricsRegistry& registry) const {
+  devices_->register_in(registry);
+  for (const BlockDevice* drive : drives_) {
+    registry.add_instance("block", drive->drive_id(), block_metric_fields(drive->metrics()));
+  }
+}
+
 void Vm::on_finished(std::uint32_t /*index*/, VcpuEnd end_reason) {
   const ExitCode code = end_reason == VcpuEnd::Reset ? ExitCode::Ok : ExitCode::GenericError;
   request_end(code);

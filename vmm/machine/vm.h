@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "virtio/block/disk_file.h"
+#include "virtio/block/device.h"
 #include "vmm/base/exit_code.h"
 #include "vmm/config/boot_timer.h"
 #include "vmm/config/command.h"
@@ -47,8 +47,7 @@ struct VmSpec {
   std::vector<DriveInput> drives;  ///< root device first
   SerialConfig serial;
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
-  std::uint64_t start_requested_us = 0;      ///< time zero of the boot timer
-  std::uint64_t start_requested_cpu_us = 0;
+  BootTimes start_requested;  ///< time zero of the boot timer
 };
 
 class Vm final : public VcpuObserver {
@@ -64,6 +63,8 @@ class Vm final : public VcpuObserver {
   /// Only while running and not pausing already.
   void pause(PauseDone done);
   Status send_ctrl_alt_del();
+  /// Adds the groups of this machine's devices.
+  void register_in(MetricsRegistry& registry) const;
 
   /// The machine is to end with `code`; callable from any thread, carried out on the loop.
   void request_end(ExitCode code);
@@ -92,6 +93,7 @@ class Vm final : public VcpuObserver {
   std::optional<GuestMemory> memory_;
   std::optional<KvmVm> kvm_;
   std::unique_ptr<DeviceManager> devices_;
+  std::vector<const BlockDevice*> drives_;  // owned by their transports
   PauseStep pause_step_ = PauseStep::None;
   std::uint64_t pause_started_us_ = 0;
   std::size_t parked_count_ = 0;
