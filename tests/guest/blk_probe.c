@@ -17,7 +17,7 @@ static void report_identity(struct virtio_device* device, unsigned number) {
   if (block_request(device, BLOCK_GET_ID, 0, id, BLOCK_ID_SIZE) != BLOCK_OK) {
     fail("blk%u: GET_ID has status %u", number, (uint32_t)block_status);
   }
-  print("blk%u: capacity=%u features=%x id=%s ro=%u\n", number, (uint32_t)block_capacity(device),
+  print("blk%u: capacity=%u features=0x%x id=%s ro=%u\n", number, (uint32_t)block_capacity(device),
         virtio_offered_features(device), id, (uint32_t)((device->features & VIRTIO_BLK_F_RO) != 0));
 }
 

@@ -17,7 +17,7 @@ void guest_main(const struct boot_info* boot) {
   for (unsigned i = 0; i < sizeof wanted; ++i) {
     const uint8_t code = next_scan_code();
     if (code != wanted[i]) {
-      fail("scan code %x instead of %x", (uint64_t)code, (uint64_t)wanted[i]);
+      fail("scan code 0x%x instead of 0x%x", (uint64_t)code, (uint64_t)wanted[i]);
     }
   }
   print("ctrl-alt-del\n");

@@ -10,7 +10,7 @@ static uint32_t target_sum, witness_sum;
 
 static uint32_t read_first_sector(struct virtio_device* device) {
   if (block_request(device, BLOCK_IN, 0, data, SECTOR_SIZE) != BLOCK_OK) {
-    fail("a good read at %x has status %u", device->base, (uint32_t)block_status);
+    fail("a good read at 0x%x has status %u", device->base, (uint32_t)block_status);
   }
   return block_sum(data, SECTOR_SIZE);
 }

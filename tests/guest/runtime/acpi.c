@@ -13,7 +13,7 @@ static int sum_is_zero(uint64_t address, uint32_t size) {
 static uint32_t checked_table(uint64_t address, const char* name) {
   const uint32_t size = load32(address + 4);
   if (memcmp((const void*)address, name, 4) != 0) {
-    fail("acpi: no %s at %x", name, address);
+    fail("acpi: no %s at 0x%x", name, address);
   }
   if (size < HEADER_SIZE || size > MAX_TABLE_SIZE || !sum_is_zero(address, size)) {
     fail("acpi: %s of %u bytes has a bad size or checksum", name, size);
@@ -25,7 +25,7 @@ static uint64_t find_rsdp(void) {
   for (uint64_t at = 0xe0000; at < 0x100000; at += 16) {
     if (memcmp((const void*)at, "RSD PTR ", 8) == 0) {
       if (!sum_is_zero(at, RSDP_V1_SIZE) || !sum_is_zero(at, RSDP_SIZE)) {
-        fail("acpi: RSDP at %x has a bad checksum", at);
+        fail("acpi: RSDP at 0x%x has a bad checksum", at);
       }
       return at;
     }

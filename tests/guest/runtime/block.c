@@ -32,12 +32,12 @@ uint8_t block_request(struct virtio_device* device, enum block_operation operati
   virtio_offer(device, 0);
   switch (virtio_wait(device, &element)) {
     case WAIT_USED: break;
-    case WAIT_NEEDS_RESET: fail("the device at %x breaks on a good request", device->base);
-    case WAIT_TIMEOUT: fail("the device at %x does not answer", device->base);
+    case WAIT_NEEDS_RESET: fail("the device at 0x%x breaks on a good request", device->base);
+    case WAIT_TIMEOUT: fail("the device at 0x%x does not answer", device->base);
   }
   const uint32_t due = 1 + (device_writes_data(operation) ? size : 0);
   if (element.id != 0 || (block_status == BLOCK_OK && element.length != due)) {
-    fail("the device at %x returns buffer %u with %u bytes", device->base, element.id, element.length);
+    fail("the device at 0x%x returns buffer %u with %u bytes", device->base, element.id, element.length);
   }
   return block_status;
 }

@@ -43,7 +43,7 @@ struct boot_info {
 // The guest's own program.
 void guest_main(const struct boot_info* boot);
 
-// Reports. print() knows %s %u (32-bit) %x (64-bit, with 0x) %c and %%.
+// Reports. print() knows %s %u (32-bit) %x (64-bit) %c and %%.
 void print(const char* format, ...);
 void put_char(char c);
 // Prints "GUEST-FAILED: " and the text, then resets: the host sees no GUEST-DONE.

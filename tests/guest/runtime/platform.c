@@ -41,7 +41,7 @@ static void load_interrupt_table(void) {
 
 __attribute__((noreturn)) void guest_fault(uint64_t vector, uint64_t code, uint64_t address, uint64_t cr2);
 void guest_fault(uint64_t vector, uint64_t code, uint64_t address, uint64_t cr2) {
-  fail("exception %u code %x at %x cr2 %x", (uint32_t)vector, code, address, cr2);
+  fail("exception %u code 0x%x at 0x%x cr2 0x%x", (uint32_t)vector, code, address, cr2);
 }
 
 static void io_apic_write(uint32_t index, uint32_t value) {
@@ -50,6 +50,8 @@ static void io_apic_write(uint32_t index, uint32_t value) {
 }
 
 void enable_device_interrupt(uint32_t line) {
+  out8(0x21, 0xff);  // the two old controllers stay silent: a line goes to them too
+  out8(0xa1, 0xff);
   store32(kLocalApic + 0xf0, 0x1ff);            // software enable, spurious vector 0xff
   store32(kLocalApic + 0x80, 0);                // accept every priority
   io_apic_write(0x10 + 2 * line + 1, 0);        // to APIC id 0
@@ -153,7 +155,7 @@ static void add_range(uint64_t start, uint64_t size, uint32_t type) {
 
 static void read_pvh(uint64_t start_info) {
   if (load32(start_info) != 0x336ec578) {
-    fail("start_info has magic %x", (uint64_t)load32(start_info));
+    fail("start_info has magic 0x%x", (uint64_t)load32(start_info));
   }
   info.command_line = (const char*)load64(start_info + 24);
   const uint64_t map = load64(start_info + 40);

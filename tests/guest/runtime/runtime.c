@@ -40,10 +40,7 @@ static void print_arguments(const char* format, va_list arguments) {
       case 's': put_text(va_arg(arguments, const char*)); break;
       case 'u': put_number(va_arg(arguments, uint32_t), 10); break;
       case 'c': put_char((char)va_arg(arguments, int)); break;
-      case 'x':
-        put_text("0x");
-        put_number(va_arg(arguments, uint64_t), 16);
-        break;
+      case 'x': put_number(va_arg(arguments, uint64_t), 16); break;
       default: put_char('%'); break;
     }
   }

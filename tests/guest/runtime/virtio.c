@@ -28,7 +28,7 @@ void virtio_bind(struct virtio_device* device, const struct virtio_slot* slot, u
   device->available = &rings[ring_number].available;
   device->used = &rings[ring_number].used;
   if (virtio_read(device, REG_MAGIC) != 0x74726976 || virtio_read(device, REG_VERSION) != 2) {
-    fail("no virtio-mmio version 2 device at %x", slot->base);
+    fail("no virtio-mmio version 2 device at 0x%x", slot->base);
   }
   virtio_reset(device);
 }
@@ -45,7 +45,7 @@ void virtio_reset(struct virtio_device* device) {
   virtio_write(device, REG_STATUS, 0);
   while (virtio_read(device, REG_STATUS) != 0) {
     if (deadline_passed(&deadline)) {
-      fail("the device at %x does not finish its reset", device->base);
+      fail("the device at 0x%x does not finish its reset", device->base);
     }
   }
 }
@@ -69,7 +69,7 @@ void virtio_set_up_queue(struct virtio_device* device) {
   device->last_used = 0;
   virtio_write(device, REG_QUEUE_SELECT, 0);
   if (virtio_read(device, REG_QUEUE_READY) != 0 || virtio_read(device, REG_QUEUE_SIZE_MAX) < QUEUE_SIZE) {
-    fail("queue 0 at %x is in use after a reset, or smaller than %u", device->base, (uint32_t)QUEUE_SIZE);
+    fail("queue 0 at 0x%x is in use after a reset, or smaller than %u", device->base, (uint32_t)QUEUE_SIZE);
   }
   virtio_write(device, REG_QUEUE_SIZE, QUEUE_SIZE);
   write_address(device, REG_QUEUE_DESCRIPTORS, device->descriptors);
@@ -81,12 +81,12 @@ void virtio_set_up_queue(struct virtio_device* device) {
 void virtio_start(struct virtio_device* device, uint64_t wanted_features) {
   virtio_reset(device);
   if (!virtio_negotiate(device, virtio_offered_features(device) & wanted_features)) {
-    fail("the device at %x refuses features that it offers", device->base);
+    fail("the device at 0x%x refuses features that it offers", device->base);
   }
   virtio_set_up_queue(device);
   virtio_write(device, REG_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
   if ((virtio_read(device, REG_STATUS) & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET)) != STATUS_DRIVER_OK) {
-    fail("the device at %x does not start: status %u", device->base, virtio_read(device, REG_STATUS));
+    fail("the device at 0x%x does not start: status %u", device->base, virtio_read(device, REG_STATUS));
   }
 }
 
