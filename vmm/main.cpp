@@ -114,7 +114,6 @@ class Monitor final : public EventHandler {
     api_ = WISP_TRY(ApiServer::create(ApiOptions{options_.api_socket, options_.max_payload_bytes, {}}, *controller_));
     api::api_metrics().register_in(metrics_.registry);
     (void)WISP_TRY(api_->start());
-    WISP_LOG(Info, "Listening on API socket (\"%s\").", options_.api_socket.c_str());
     return {};
   }
 

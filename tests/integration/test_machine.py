@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The kvm lane: our own guests under the real program. Usage: test_machine.py WISP GUEST_DIR [unittest arguments]"""
+import fcntl
+import json
 import os
 import pathlib
 import signal
@@ -31,13 +33,13 @@ class Boot(unittest.TestCase):
             return output
 
     def test_pvh_guest_sees_its_memory_map(self):
-        self.boot_and_expect("memory", ["range 100000 "], memory_mib=64)
+        self.boot_and_expect("memory", ["range 0x100000 "], memory_mib=64)
 
     def test_linux64_guest_sees_its_memory_map(self):
-        self.boot_and_expect("memory_linux64", ["range 100000 "], memory_mib=64)
+        self.boot_and_expect("memory_linux64", ["range 0x100000 "], memory_mib=64)
 
     def test_memory_above_four_gib_is_there(self):
-        self.boot_and_expect("memory", ["ram 100000000 ok"], memory_mib=4096 + 64)
+        self.boot_and_expect("memory", ["ram 0x100000000 ok"], memory_mib=4096 + 64)
 
     def test_all_processors_start(self):
         for count in (1, 2, 4):
@@ -134,12 +136,20 @@ class Hostile(unittest.TestCase):
             vm.wait_for("GUEST-UP")
             descriptors = len(os.listdir(f"/proc/{vm.process.pid}/fd"))
             resident_kib = vm.status_field("VmRSS")
-            vm.wait_for("survived", patience_s=120)
-            self.assertEqual(vm.call("GET", "/").json()["state"], "Running")
-            self.assertLessEqual(len(os.listdir(f"/proc/{vm.process.pid}/fd")), descriptors + 2)
-            self.assertLess(vm.status_field("VmRSS"), resident_kib + 64 * 1024)
-            self.assertEqual(vm.wait_exit(180), 0, vm.output())
-            self.assertNotIn("FAIL", vm.output())
+            answered = 0
+            while vm.process.poll() is None:
+                try:
+                    self.assertEqual(vm.call("GET", "/").json()["state"], "Running")
+                    self.assertLessEqual(len(os.listdir(f"/proc/{vm.process.pid}/fd")), descriptors + 2)
+                    # Guest memory that the guest touches counts too: the machine has 64 MiB.
+                    self.assertLess(vm.status_field("VmRSS"), resident_kib + 64 * 1024)
+                    answered += 1
+                except (OSError, AssertionError):
+                    if vm.process.poll() is None:
+                        vm.process.wait(5)  # the machine ended between two looks; anything else fails here
+                time.sleep(0.05)
+            self.assertGreater(answered, 0)
+            self.assertEqual(vm.process.returncode, 0, vm.output())
             # Limited call sites: the log does not grow with the number of attacks.
             self.assertLess(vm.output_path.stat().st_size, 256 * 1024)
             return vm.output()
@@ -158,7 +168,7 @@ class Hostile(unittest.TestCase):
 
 class Lifecycle(unittest.TestCase):
     def test_pause_stops_the_guest_and_resume_goes_on(self):
-        with Monitor(WISP) as vm:
+        with Monitor(WISP, ["--level", "Off"]) as vm:
             vm.configure(guest("counter"))
             vm.start()
             vm.wait_for("count 3")
@@ -168,7 +178,7 @@ class Lifecycle(unittest.TestCase):
             settled = None
             while settled != (settled := vm.output()):
                 time.sleep(0.2)
-            last = settled.split()[-1]
+            last = settled.rpartition("count ")[2].split()[0]
             vm.patch("/vm", {"state": "Paused"})
             vm.patch("/vm", {"state": "Resumed"})
             vm.wait_for(f"count {int(last) + 2}")
@@ -264,7 +274,7 @@ class Serial(unittest.TestCase):
 
     def test_nobody_reads_the_output_and_the_guest_goes_on(self):
         read_end, write_end = os.pipe()
-        directory = None
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
         with Monitor(WISP, ["--level", "Off"]) as helper:
             directory = helper.directory
             process = subprocess.Popen([str(WISP), "--api-sock", str(directory / "s"), "--level", "Off"], stdout=write_end,
@@ -276,15 +286,14 @@ class Serial(unittest.TestCase):
                 helper.put("/metrics", {"metrics_path": str(metrics)})
                 helper.configure(guest("counter"))
                 helper.start()
-                # The pipe holds 64 KiB; the guest writes more, and bytes are dropped and counted instead of stalling it.
+                # The pipe holds 4 KiB; the guest writes more, and bytes are dropped and counted instead of stalling it.
                 deadline = time.monotonic() + 60
                 while time.monotonic() < deadline:
                     helper.put("/actions", {"action_type": "FlushMetrics"})
                     if '"missed_write_count":0' not in metrics.read_text().splitlines()[-1]:
                         break
                     time.sleep(0.2)
-                import json
-                lost = sum(json.loads(line)["uart"]["missed_write_count"] for line in metrics.read_text().splitlines())
+                    lost = sum(json.loads(line)["uart"]["missed_write_count"] for line in metrics.read_text().splitlines())
                 self.assertGreater(lost, 0)
                 self.assertEqual(helper.call("GET", "/").json()["state"], "Running")
             finally:
@@ -317,7 +326,6 @@ class Process(unittest.TestCase):
             self.assertEqual(vm.wait_exit(), 0, vm.output())
             lines = metrics.read_text().splitlines()
             self.assertEqual(len(lines), 2)
-            import json
             total = sum(json.loads(line)["block_rootfs"]["read_count"] for line in lines)
             self.assertGreater(total, 0)
 
@@ -332,7 +340,6 @@ class Process(unittest.TestCase):
                 connection.close()
 
     def test_configuration_file_equals_the_calls(self):
-        import json
         with Monitor(WISP) as vm:
             path = vm.directory / "disk"
             make_disk(path, 64)

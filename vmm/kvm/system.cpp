@@ -6,6 +6,8 @@
 #include <array>
 #include <cerrno>
 
+#include "vmm/kvm/table.h"
+
 namespace wisp {
 namespace {
 
@@ -65,14 +67,11 @@ Result<KvmVm> KvmSystem::create_vm() const {
 }
 
 Result<std::vector<kvm_cpuid_entry2>> KvmSystem::supported_cpuid() const {
-  constexpr std::size_t kHeaderEntries = (sizeof(kvm_cpuid2) + sizeof(kvm_cpuid_entry2) - 1) / sizeof(kvm_cpuid_entry2);
-  std::vector<kvm_cpuid_entry2> storage(kHeaderEntries + kMaxCpuidEntries);
-  auto* table = reinterpret_cast<kvm_cpuid2*>(storage.data());
-  table->nent = kMaxCpuidEntries;
-  if (::ioctl(fd_.raw(), KVM_GET_SUPPORTED_CPUID, table) != 0) {
+  KvmTable<kvm_cpuid_entry2> table(kMaxCpuidEntries);
+  if (::ioctl(fd_.raw(), kKvmGetSupportedCpuid, table.argument()) != 0) {
     return Error::host(errno, "Kvm error: cannot read the supported CPUID");
   }
-  return std::vector<kvm_cpuid_entry2>(table->entries, table->entries + table->nent);
+  return table.entries();
 }
 
 bool KvmSystem::has_capability(int capability) const { return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0; }

@@ -3,11 +3,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <utility>
+
+#include "vmm/kvm/table.h"
 
 namespace wisp {
 namespace {
@@ -18,20 +18,6 @@ Status check(int ioctl_result, const char* what) {
   }
   return {};
 }
-
-/// KVM's variable-length tables: a header followed by entries, in storage aligned for both.
-template <typename Header, typename Entry>
-class Table {
- public:
-  explicit Table(std::span<const Entry> entries) : storage_(words(entries.size()), 0) {
-    std::memcpy(header()->entries, entries.data(), entries.size_bytes());
-  }
-  Header* header() { return reinterpret_cast<Header*>(storage_.data()); }
-
- private:
-  static std::size_t words(std::size_t count) { return (sizeof(Header) + count * sizeof(Entry) + 7) / 8; }
-  std::vector<std::uint64_t> storage_;
-};
 
 }  // namespace
 
@@ -53,15 +39,13 @@ KvmVcpu::~KvmVcpu() {
 }
 
 Status KvmVcpu::set_cpuid(std::span<const kvm_cpuid_entry2> entries) const {
-  Table<kvm_cpuid2, kvm_cpuid_entry2> table(entries);
-  table.header()->nent = static_cast<std::uint32_t>(entries.size());
-  return check(::ioctl(fd_.raw(), KVM_SET_CPUID2, table.header()), "set a vCPU's CPUID");
+  KvmTable<kvm_cpuid_entry2> table(entries);
+  return check(::ioctl(fd_.raw(), kKvmSetCpuid2, table.argument()), "set a vCPU's CPUID");
 }
 
 Status KvmVcpu::set_msrs(std::span<const kvm_msr_entry> entries) const {
-  Table<kvm_msrs, kvm_msr_entry> table(entries);
-  table.header()->nmsrs = static_cast<std::uint32_t>(entries.size());
-  const int set_count = ::ioctl(fd_.raw(), KVM_SET_MSRS, table.header());
+  KvmTable<kvm_msr_entry> table(entries);
+  const int set_count = ::ioctl(fd_.raw(), kKvmSetMsrs, table.argument());
   if (set_count >= 0 && static_cast<std::size_t>(set_count) < entries.size()) {
     return Error(ErrorCode::HostFault, "Kvm error: KVM refuses to set MSR number " +
                                            std::to_string(entries[static_cast<std::size_t>(set_count)].index));

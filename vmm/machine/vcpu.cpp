@@ -61,13 +61,16 @@ Status Vcpu::start() {
   return {};
 }
 
-void Vcpu::resume() {
-  wish_.store(Wish::Run, std::memory_order_release);
-  wish_.notify_one();
+void Vcpu::set_wish(Wish wish) {
+  const std::uint32_t count = wish_word_.load(std::memory_order_relaxed) & ~kWishMask;
+  wish_word_.store((count + kWishStep) | static_cast<std::uint32_t>(wish), std::memory_order_release);
+  wish_word_.notify_one();
 }
 
+void Vcpu::resume() { set_wish(Wish::Run); }
+
 void Vcpu::request_pause() {
-  wish_.store(Wish::Park, std::memory_order_release);
+  set_wish(Wish::Park);
   kick();
 }
 
@@ -75,8 +78,7 @@ void Vcpu::stop() {
   if (!started_) {
     return;
   }
-  wish_.store(Wish::Stop, std::memory_order_release);
-  wish_.notify_one();
+  set_wish(Wish::Stop);
   kick();
   ::pthread_join(thread_, nullptr);
   started_ = false;
@@ -93,8 +95,8 @@ void Vcpu::thread_main() {
   (void)std::snprintf(name, sizeof(name), "wisp_vcpu %u", index_);
   (void)::pthread_setname_np(::pthread_self(), name);
   log::set_thread_name("vcpu");
-  wait_for_wish();
-  while (wish_.load(std::memory_order_acquire) == Wish::Run) {
+  wish_word_.wait(static_cast<std::uint32_t>(Wish::Park), std::memory_order_acquire);
+  while (park() == Wish::Run) {
     Next next = Next::Continue;
     while (next == Next::Continue) {
       next = run_once();
@@ -102,18 +104,22 @@ void Vcpu::thread_main() {
     if (next == Next::End) {
       return;
     }
-    acknowledge_pause();
-    wait_for_wish();
   }
 }
 
-void Vcpu::acknowledge_pause() {
-  // Cleared before the acknowledgement: a pause that is requested after it must not be wiped out.
-  kvm_.set_immediate_exit(0);
-  observer_.on_parked(index_);
+/// Acknowledges every pause that is asked for and returns when something else is.
+Vcpu::Wish Vcpu::park() {
+  for (;;) {
+    // Cleared before the word is read: a kick for a later wish must not be wiped out.
+    kvm_.set_immediate_exit(0);
+    const std::uint32_t word = wish_word_.load(std::memory_order_acquire);
+    if (wish_in(word) != Wish::Park) {
+      return wish_in(word);
+    }
+    observer_.on_parked(index_);
+    wish_word_.wait(word, std::memory_order_acquire);
+  }
 }
-
-void Vcpu::wait_for_wish() { wish_.wait(Wish::Park, std::memory_order_acquire); }
 
 Vcpu::Next Vcpu::run_once() {
   const int error = kvm_.run();
@@ -121,7 +127,7 @@ Vcpu::Next Vcpu::run_once() {
     return handle_exit();
   }
   if (error == EINTR || error == EAGAIN) {
-    return wish_.load(std::memory_order_acquire) == Wish::Run ? Next::Continue : Next::Park;
+    return wish_in(wish_word_.load(std::memory_order_acquire)) == Wish::Run ? Next::Continue : Next::Park;
   }
   WISP_LOG(Error, "Failure during vcpu run: vCPU %u: KVM_RUN failed with errno %d", index_, error);
   return finish(VcpuEnd::Failed);

@@ -54,12 +54,17 @@ class Vcpu {
   KvmVcpu& kvm() { return kvm_; }
 
  private:
+  /// What the loop wants of the thread. The word also counts the wishes: a thread that has not yet woken from one pause
+  /// must see that it is asked for another, although both say Park.
   enum class Wish : std::uint32_t { Park, Run, Stop };
+  static constexpr std::uint32_t kWishMask = 3;
+  static constexpr std::uint32_t kWishStep = 4;
+  static Wish wish_in(std::uint32_t word) { return static_cast<Wish>(word & kWishMask); }
   enum class Next { Continue, Park, End };
 
   void thread_main();
-  void acknowledge_pause();
-  void wait_for_wish();
+  void set_wish(Wish wish);
+  Wish park();
   Next run_once();
   Next handle_exit();
   Next finish(VcpuEnd end);
@@ -73,7 +78,7 @@ class Vcpu {
   const Bus& mmio_;
   VcpuMetrics& metrics_;
   VcpuObserver& observer_;
-  std::atomic<Wish> wish_ = Wish::Park;
+  std::atomic<std::uint32_t> wish_word_ = static_cast<std::uint32_t>(Wish::Park);
   pthread_t thread_{};
   bool started_ = false;
 };
