@@ -1,7 +1,8 @@
 # Starts and drives one wisp process. POSIX sh, because busybox runs it in the emulated host; source it.
 #
 # Needs: wisp_program, http_client (tests/linux/uds_http), work (a folder). Per machine it makes in $work: NAME.sock,
-# NAME.console (what the guest writes), NAME.keys (a FIFO: what is written there is typed at the guest's console).
+# NAME.console (what the guest writes), NAME.log (the monitor's log and errors), NAME.keys (a FIFO: what is written there is
+# typed at the guest's console).
 
 # start_monitor NAME [OPTION...]: starts wisp; $monitor_pid is its process, $name the machine that api() talks to.
 start_monitor() {
@@ -9,8 +10,8 @@ start_monitor() {
   shift
   rm -f "$work/$name.sock" "$work/$name.keys" "$work/$name.console" "$work/$name.log"
   mkfifo "$work/$name.keys"
-  "$wisp_program" --id "$name" --api-sock "$work/$name.sock" "$@" \
-    <>"$work/$name.keys" >"$work/$name.console" 2>"$work/$name.log" &
+  "$wisp_program" --id "$name" --api-sock "$work/$name.sock" --log-path "$work/$name.log" "$@" \
+    <>"$work/$name.keys" >"$work/$name.console" 2>>"$work/$name.log" &
   monitor_pid=$!
   wait_until 10 "test -S $work/$name.sock"
 }

@@ -11,7 +11,8 @@ packages_build=(
   clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
   python3 ca-certificates xz-utils dpkg-dev
 )
-packages_linux=(qemu-system-x86 gcc libc6-dev cpio e2fsprogs kmod lz4 zstd python3 xz-utils dpkg-dev ca-certificates)
+packages_guest=(cpio e2fsprogs kmod lz4 zstd python3 xz-utils dpkg-dev ca-certificates)
+packages_emulator=(qemu-system-x86)
 
 httplib_version=0.11.4
 # SHA-256 of the header as the distribution ships it today.
@@ -161,15 +162,17 @@ setup_build() {
   install_packages "${packages_build[@]}"
   fetch_httplib
 }
-setup_linux() {
-  install_packages "${packages_linux[@]}"
+setup_guest() {
+  install_packages "${packages_guest[@]}"
   fetch_kernel
   fetch_busybox
 }
+setup_emulator() { install_packages "${packages_emulator[@]}"; }
 
 build_is_set_up() {
   [ -z "$(missing_packages "${packages_build[@]}")" ] && httplib_is_good "$wisp_cache/httplib/httplib.h"
 }
-linux_is_set_up() {
-  [ -z "$(missing_packages "${packages_linux[@]}")" ] && [ -e "$kernel_dir/complete" ] && [ -x "$busybox_dir/bin/busybox" ]
+guest_is_set_up() {
+  [ -z "$(missing_packages "${packages_guest[@]}")" ] && [ -e "$kernel_dir/complete" ] && [ -x "$busybox_dir/bin/busybox" ]
 }
+emulator_is_set_up() { [ -z "$(missing_packages "${packages_emulator[@]}")" ]; }

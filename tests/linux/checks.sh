@@ -12,7 +12,7 @@ mkdir -p "$work"
 . "$LANE_DIR/monitor.sh"
 
 boot_seconds=90
-base_args='console=ttyS0 reboot=k panic=1 quiet'
+base_args='console=ttyS0 reboot=k panic=1'
 
 pass() { echo "CHECK $1 PASS $2"; }
 fail() { echo "CHECK $1 FAIL $2"; }
@@ -110,7 +110,7 @@ machine_disks() {
 # small_machine NAME ARGUMENTS: the ELF kernel without a drive, by configuration file.
 small_machine() {
   cat >"$work/$1.json" <<TEXT
-{"boot-source": {"kernel_image_path": "$LANE_DIR/vmlinux", "initrd_path": "$LANE_DIR/guest.cpio", "boot_args": "$base_args $2"},
+{"boot-source": {"kernel_image_path": "$LANE_DIR/vmlinux", "initrd_path": "$LANE_DIR/guest.cpio", "boot_args": "$base_args quiet $2"},
  "drives": [], "machine-config": {"vcpu_count": 1, "mem_size_mib": 192}}
 TEXT
   start_monitor "$1" --config-file "$work/$1.json"
@@ -137,7 +137,7 @@ machine_off() {
     fail poweroff "the kernel did not come up"
     return
   fi
-  wait_for_exit 5
+  wait_for_exit 3
   if [ "$exit_code" = alive ]; then
     api GET /
     exit_code="alive $status"
