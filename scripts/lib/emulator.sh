@@ -14,16 +14,16 @@ why_not_direct() {
   fi
 }
 
-# make_host_initramfs OUTPUT INIT FILE...: the emulated host's initial RAM file system: busybox, KVM's modules, INIT as
-# /init and the files in /lane.
+# make_host_initramfs OUTPUT FILE...: the emulated host's initial RAM file system: busybox, KVM's modules, and the files in
+# /lane, one of which is run.sh.
 make_host_initramfs() {
-  local output=$1 init=$2 work
-  shift 2
+  local output=$1 work
+  shift
   work=$(mktemp -d)
   stage_busybox "$work"
   stage_modules "$work" kvm-amd loop
   mkdir -p "$work/lane"
-  install -m 0755 "$init" "$work/init"
+  install -m 0755 "$wisp_root/scripts/lib/emulated_init.sh" "$work/init"
   cp "$@" "$work/lane/"
   pack_initramfs "$work" "$output"
   rm -rf "$work"

@@ -1,0 +1,69 @@
+#!/bin/sh
+# The quickstart's show: starts wisp, configures it by API calls, boots Linux, prints what the guest says, shuts it down.
+# POSIX sh: runs on this host or, by busybox, in the emulated one.
+#
+#   DEMO_DIR    holds wisp, uds_http, monitor.sh, vmlinux, guest.cpio, root.ext4
+#   DEMO_WORK   where it may write
+work=$DEMO_WORK
+wisp_program=$DEMO_DIR/wisp
+http_client=$DEMO_DIR/uds_http
+mkdir -p "$work"
+. "$DEMO_DIR/monitor.sh"
+
+give_up() {
+  echo "The quickstart has failed: $1"
+  echo "The last lines of the guest's console and of the monitor's log:"
+  tail -n 20 "$work/demo.console" "$work/demo.log"
+  stop_monitor
+  exit 1
+}
+
+# call METHOD PATH [BODY]: shows the call as curl would make it, makes it, shows the answer.
+call() {
+  echo
+  if [ $# = 3 ]; then
+    echo "\$ curl --unix-socket demo.sock -X $1 http://localhost$2 -d '$3'"
+  else
+    echo "\$ curl --unix-socket demo.sock http://localhost$2"
+  fi
+  api "$@"
+  echo "  HTTP $status $answer"
+  case $status in
+    200 | 204) ;;
+    *) give_up "$1 $2 was answered with $status" ;;
+  esac
+}
+
+# Prints the guest's console as it grows, until the pattern comes.
+show_console_until() {
+  shown=0
+  deadline=$(($(date +%s) + $1))
+  while :; do
+    lines=$(wc -l <"$work/demo.console")
+    if [ "$lines" -gt "$shown" ]; then
+      sed -n "$((shown + 1)),${lines}p" "$work/demo.console" | tr -d '\r' | sed 's/^/  guest | /'
+      shown=$lines
+    fi
+    grep -q "$2" "$work/demo.console" && return 0
+    [ "$(date +%s)" -lt "$deadline" ] && kill -0 "$monitor_pid" 2>/dev/null || return 1
+    sleep 0.2
+  done
+}
+
+cp "$DEMO_DIR/root.ext4" "$work/root.ext4"
+echo "\$ wisp --api-sock demo.sock &"
+start_monitor demo || give_up "wisp does not open its API socket"
+call GET /version
+call PUT /machine-config '{"vcpu_count": 2, "mem_size_mib": 256}'
+call PUT /boot-source "{\"kernel_image_path\": \"$DEMO_DIR/vmlinux\", \"initrd_path\": \"$DEMO_DIR/guest.cpio\", \"boot_args\": \"console=ttyS0 reboot=k panic=1 quiet\"}"
+call PUT /drives/rootfs "{\"drive_id\": \"rootfs\", \"path_on_host\": \"$work/root.ext4\", \"is_root_device\": true, \"is_read_only\": false}"
+call PUT /actions '{"action_type": "InstanceStart"}'
+echo
+echo "The guest's serial console:"
+show_console_until 120 '^GUEST ready' || give_up "the guest did not come up"
+call GET /
+call PUT /actions '{"action_type": "SendCtrlAltDel"}'
+wait_for_exit 30
+[ "$exit_code" = 0 ] || give_up "wisp ended with '$exit_code' instead of 0"
+echo
+echo "The guest has shut down; wisp ended with exit code 0."
