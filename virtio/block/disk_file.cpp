@@ -35,7 +35,7 @@ Status make_blocking(const Fd& file, const std::string& name) {
 
 Result<DiskFile> DiskFile::open(const DriveConfig& config) {
   const Access access = config.is_read_only ? Access::ReadOnly : Access::ReadWrite;
-  Fd file = WISP_TRY(open_data_file("drive file", config.path_on_host, access, FileKind::RegularOrBlockDevice));
+  Fd file = WISP_TRY(open_data_file("drive file", config.path_on_host, access, FileKind::Disk));
   return adopt(std::move(file), config.path_on_host, access);
 }
 

@@ -22,7 +22,13 @@ const char* kind_of(mode_t mode) {
 }
 
 bool accepts(FileKind kind, mode_t mode) {
-  return S_ISREG(mode) || (kind == FileKind::RegularOrBlockDevice && S_ISBLK(mode));
+  const bool can_block = S_ISFIFO(mode) || S_ISSOCK(mode);
+  switch (kind) {
+    case FileKind::Regular: return S_ISREG(mode);
+    case FileKind::BootImage: return !can_block;
+    case FileKind::Disk: return !can_block && !S_ISDIR(mode);
+  }
+  return false;
 }
 
 Error refuse_path_with_nul(const std::string& object) {
@@ -62,7 +68,7 @@ Result<Fd> open_data_file(const std::string& object, const std::string& path, Ac
   if (!accepts(kind, status.st_mode)) {
     return Error(ErrorCode::InvalidArgument,
                  "the " + object + " '" + path + "' is " + kind_of(status.st_mode) + ". Give a regular file" +
-                     (kind == FileKind::RegularOrBlockDevice ? " or a block device" : ""));
+                     (kind == FileKind::Disk ? " or a block device" : ""));
   }
   return fd;
 }

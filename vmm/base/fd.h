@@ -42,12 +42,16 @@ class Fd {
 
 enum class Access { ReadOnly, ReadWrite };
 
-/// What a caller accepts as a "file": a disk may be a block device, a kernel may not.
-enum class FileKind { Regular, RegularOrBlockDevice };
+/// What a caller accepts as a "file". Nobody accepts a FIFO or a socket: opening or reading one can wait for ever.
+enum class FileKind {
+  Regular,    ///< a regular file and nothing else
+  BootImage,  ///< whatever can be opened; what is not a boot image is found out when it is loaded
+  Disk,       ///< a regular file or a device; a device without a size (/dev/null) is a disk without sectors
+};
 
 /// Opens an existing file for use as data. The descriptor is checked after the open, so there is no window; the open never
 /// blocks (a FIFO without a writer, a device) and never becomes a controlling terminal. Anything but the accepted kind
-/// (FIFO, directory, socket, character device) is refused with a text that names `object` and `path`.
+/// (a FIFO, a socket, mostly a directory) is refused with a text that names `object` and `path`.
 Result<Fd> open_data_file(const std::string& object, const std::string& path, Access access, FileKind kind);
 
 /// Opens (creating if needed, mode 0600) an output for lines: a regular file, FIFO or terminal, opened non-blocking and not

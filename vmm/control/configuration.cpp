@@ -63,13 +63,13 @@ Status Configuration::patch_machine(const MachineConfigPatch& patch) {
 Status Configuration::set_boot_source(BootSource source) {
   (void)WISP_TRY(check_boot_args(source.boot_args));
   Boot boot{std::move(source), Fd(), std::nullopt};
-  auto kernel = open_data_file("kernel image", boot.source.kernel_image_path, Access::ReadOnly, FileKind::Regular);
+  auto kernel = open_data_file("kernel image", boot.source.kernel_image_path, Access::ReadOnly, FileKind::BootImage);
   if (!kernel.ok()) {
     return std::move(kernel).error().with_prefix("The kernel file cannot be opened: ");
   }
   boot.kernel = std::move(kernel).value();
   if (boot.source.initrd_path) {
-    auto initrd = open_data_file("initrd", *boot.source.initrd_path, Access::ReadOnly, FileKind::Regular);
+    auto initrd = open_data_file("initrd", *boot.source.initrd_path, Access::ReadOnly, FileKind::BootImage);
     if (!initrd.ok()) {
       return std::move(initrd).error().with_prefix(
           "The initrd file cannot be opened due to invalid path or invalid permissions. ");
