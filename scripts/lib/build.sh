@@ -1,20 +1,16 @@
 # Configures and builds one preset. Needs common.sh and packages.sh.
 
-# Shows ninja's progress: as it comes on a terminal, a line every tenth of the way in a log. One linker warning is left out:
-# a part of httplib.h that wisp never calls names getaddrinfo.
+# Shows ninja's progress, a line every tenth of the way, and whatever the tools say. One linker warning is left out: a part
+# of httplib.h that wisp never calls names getaddrinfo.
 show_progress() {
-  if [ -t 1 ]; then
-    grep --line-buffered -v -e "'getaddrinfo'" -e 'in function `httplib::' || true
-  else
-    awk '/.getaddrinfo./ || /in function `httplib::/ { next }
-         '/^\[[0-9]+\/[0-9]+\] / {
-           split(substr($1, 2), part, /[\/\]]/)
-           tenth = int(10 * part[1] / part[2])
-           if (tenth > shown) { shown = tenth; print "    " $0; fflush() }
-           next
-         }
-         { print; fflush() }'
-  fi
+  awk '/.getaddrinfo./ || /in function `httplib::/ { next }
+       /^\[[0-9]+\/[0-9]+\] / {
+         split(substr($1, 2), part, /[\/\]]/)
+         tenth = int(10 * part[1] / part[2])
+         if (tenth > shown) { shown = tenth; print "    " $0; fflush() }
+         next
+       }
+       { print; fflush() }'
 }
 
 # build_preset PRESET [TARGET...]
