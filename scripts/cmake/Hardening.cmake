@@ -40,6 +40,14 @@ if(WISP_TIDY)
   set(CMAKE_CXX_CLANG_TIDY clang-tidy-14)
 endif()
 
+# Code that runs when a client asks or a machine starts, not on a data path: in a release it is built for size, because every
+# page of it counts in each of a host's monitors.
+function(wisp_cold_code target)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(${target} PRIVATE -Os)
+  endif()
+endfunction()
+
 add_library(wisp_program INTERFACE)
 target_link_libraries(wisp_program INTERFACE wisp_flags)
 if(NOT WISP_SANITIZER AND NOT WISP_FUZZ AND NOT WISP_TIDY)

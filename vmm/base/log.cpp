@@ -171,7 +171,8 @@ bool CallSite::admit() {
   // Integer token bucket: one token comes back every kLogRefillMs. Racing threads may admit a line too many; the bound holds.
   const std::uint64_t now_ms = monotonic_us() / 1000;
   std::uint64_t start = window_start_ms_.load(std::memory_order_relaxed);
-  const std::uint64_t returned = (now_ms - start) / kLogRefillMs;
+  // Another thread may have moved the start past our reading of the clock.
+  const std::uint64_t returned = now_ms > start ? (now_ms - start) / kLogRefillMs : 0;
   if (returned > 0 && window_start_ms_.compare_exchange_strong(start, now_ms, std::memory_order_relaxed)) {
     const std::uint64_t used = tokens_used_.load(std::memory_order_relaxed);
     tokens_used_.store(used > returned ? used - returned : 0, std::memory_order_relaxed);

@@ -29,6 +29,10 @@ void LatencyAggregate::record_us(std::uint64_t duration_us) {
 void MetricsRegistry::add_group(std::string name, std::vector<MetricField> fields) {
   Group group;
   group.name = std::move(name);
+  put_group(std::move(group), fields);
+}
+
+void MetricsRegistry::put_group(Group group, const std::vector<MetricField>& fields) {
   for (const MetricField& field : fields) {
     group.fields.push_back(Field{field});
   }
@@ -42,9 +46,10 @@ void MetricsRegistry::add_group(std::string name, std::vector<MetricField> field
 }
 
 void MetricsRegistry::add_kind(std::string kind, std::vector<MetricField> zero_fields) {
-  add_group(std::move(kind), std::move(zero_fields));
-  const std::lock_guard lock(mutex_);
-  groups_.back().is_kind = true;
+  Group group;
+  group.name = std::move(kind);
+  group.is_kind = true;
+  put_group(std::move(group), zero_fields);
 }
 
 void MetricsRegistry::add_instance(const std::string& kind, const std::string& id, std::vector<MetricField> fields) {

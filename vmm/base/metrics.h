@@ -83,6 +83,7 @@ class MetricsRegistry {
     bool is_kind = false;
     std::vector<Field> fields;
   };
+  void put_group(Group group, const std::vector<MetricField>& fields);
   static void render_group(std::string& out, Group& group, bool advance);
   void render_kind(std::string& out, const Group& kind) const;
 

@@ -6,6 +6,7 @@
 #include "vmm/base/assert.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/resident.h"
 #include "vmm/control/lifecycle.h"
 #include "vmm/control/logger_config.h"
 
@@ -201,6 +202,8 @@ Status VmController::start_machine() {
   vm_->resume();
   state_ = VmState::Running;
   (void)metrics_sink_.flush();
+  // After the answer, not before: the client waits for the one, nobody for the other.
+  loop_.post(release_code_pages);
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 namespace wisp {
@@ -14,7 +15,7 @@ namespace {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() { path_ = ::mkdtemp(name_.data()); }
-  ~TemporaryDirectory() { (void)std::system(("rm -rf " + path_).c_str()); }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
 
