@@ -55,7 +55,7 @@ echo "\$ wisp --api-sock demo.sock &"
 start_monitor demo || give_up "wisp does not open its API socket"
 call GET /version
 call PUT /machine-config '{"vcpu_count": 2, "mem_size_mib": 256}'
-call PUT /boot-source "{\"kernel_image_path\": \"$DEMO_DIR/vmlinux\", \"initrd_path\": \"$DEMO_DIR/guest.cpio\", \"boot_args\": \"console=ttyS0 reboot=k panic=1 quiet\"}"
+call PUT /boot-source "{\"kernel_image_path\": \"$DEMO_DIR/vmlinux\", \"initrd_path\": \"$DEMO_DIR/guest.cpio\", \"boot_args\": \"console=ttyS0 reboot=k panic=1 quiet loglevel=2\"}"
 call PUT /drives/rootfs "{\"drive_id\": \"rootfs\", \"path_on_host\": \"$work/root.ext4\", \"is_root_device\": true, \"is_read_only\": false}"
 call PUT /actions '{"action_type": "InstanceStart"}'
 echo

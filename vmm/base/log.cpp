@@ -46,7 +46,7 @@ class Line {
     print_v(format, arguments);
     va_end(arguments);
   }
-  void print_v(const char* format, va_list arguments) {
+  [[gnu::format(printf, 2, 0)]] void print_v(const char* format, va_list arguments) {
     const int written = std::vsnprintf(text_.data() + used_, text_.size() - used_, format, arguments);
     if (written > 0) {
       used_ = std::min(used_ + static_cast<std::size_t>(written), text_.size() - 1);
