@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include "tests/unit/arch/kernel_builder.h"
 #include "vmm/arch/x86_64/kernel_image.h"
 
@@ -285,6 +287,16 @@ TEST_CASE("A kernel file that cannot be read is an error with its cause") {
   const auto closed = load_kernel(FdRef(-1), memory);
   REQUIRE_FALSE(closed.ok());
   CHECK(closed.error().code() == ErrorCode::HostFault);
+}
+
+TEST_CASE("A directory and a device are no kernels") {
+  const GuestMemory memory = make_memory(kMemoryBytes);
+  const char* path = GENERATE("/", "/dev/null", "/dev/zero");
+  const Fd fd(::open(path, O_RDONLY | O_CLOEXEC));
+  const auto result = load_kernel(fd.ref(), memory);
+  REQUIRE_FALSE(result.ok());
+  CHECK_THAT(result.error().text(), Contains("kernel image is a directory or a device"));
+  CHECK(untouched(memory));
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ Result<std::uint64_t> GuestImage::size_bytes() const {
   if (::fstat(file_.raw(), &status) != 0) {
     return failed(errno);
   }
+  if (!S_ISREG(status.st_mode)) {
+    return refuse("is a directory or a device", "Give a regular file");
+  }
   return static_cast<std::uint64_t>(status.st_size);
 }
 

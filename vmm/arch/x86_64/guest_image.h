@@ -24,6 +24,7 @@ class GuestImage {
   /// `object` names the file in errors.
   GuestImage(FdRef file, std::string object) : file_(file), object_(std::move(object)) {}
 
+  /// Refuses what is not a regular file: a device has no size to go by.
   Result<std::uint64_t> size_bytes() const;
   /// Fills all of `destination` from `offset`.
   Status read_header(std::uint64_t offset, std::span<std::byte> destination) const;
