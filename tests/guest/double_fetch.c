@@ -1,8 +1,9 @@
-// A second processor rewrites descriptors and the request header as fast as it can while the device reads them: whatever the
-// device does, it must check and use the same copy. Needs two vCPUs and two drives; the first one is attacked.
+// A second processor rewrites descriptors and the request header as fast as it can while the device reads them:
+// whatever the device does, it must check and use the same copy. Needs two vCPUs and two drives; the first one is
+// attacked.
 //
-// Every value that the second processor writes is either the good one or one that must be refused, so a request may end well,
-// end with an error, or break the ring; memory that no descriptor ever names must stay as it is. Prints
+// Every value that the second processor writes is either the good one or one that must be refused, so a request may end
+// well, end with an error, or break the ring; memory that no descriptor ever names must stay as it is. Prints
 //   double-fetch: ok=<n> error=<n> reset=<n>
 //   double-fetch: survived
 #include "runtime/block.h"

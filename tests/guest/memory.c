@@ -1,4 +1,5 @@
-// Prints the memory map it was given and proves the first and last page of each RAM range: written, read back, restored.
+// Prints the memory map it was given and proves the first and last page of each RAM range: written, read back,
+// restored.
 //
 //   range <start> <size> <type>      one line each, as in the boot structure
 //   ram <start> ok

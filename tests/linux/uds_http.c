@@ -1,5 +1,6 @@
 // A static HTTP client for a Unix socket, where there is no curl: uds_http SOCKET METHOD PATH [BODY].
-// Prints the status code, a newline and the body. Exit code 0 when an answer came, whatever its status; 1 when none did.
+// Prints the status code, a newline and the body. Exit code 0 when an answer came, whatever its status; 1 when none
+// did.
 #define _GNU_SOURCE  // strcasestr
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-// A guest that does what no driver may: attack=<name> on the command line, or attack=all. Needs two drives; the first one is
-// attacked. After each attack the attacked device must work again when it is set up anew, and the other must never have
-// stopped. Prints "attack <name>: survived" for each, "attacks: <n>" at the end.
+// A guest that does what no driver may: attack=<name> on the command line, or attack=all. Needs two drives; the first
+// one is attacked. After each attack the attacked device must work again when it is set up anew, and the other must
+// never have stopped. Prints "attack <name>: survived" for each, "attacks: <n>" at the end.
 #include "hostile/hostile.h"
 
 struct virtio_device target;
@@ -15,7 +15,8 @@ static uint32_t read_first_sector(struct virtio_device* device) {
   return block_sum(data, SECTOR_SIZE);
 }
 
-static void check_ending(const struct ring_attack* attack, enum wait_result result, const struct used_element* element) {
+static void check_ending(const struct ring_attack* attack, enum wait_result result,
+                         const struct used_element* element) {
   switch (result) {
     case WAIT_TIMEOUT: fail("attack %s: no answer and no DEVICE_NEEDS_RESET", attack->name);
     case WAIT_NEEDS_RESET:
@@ -52,7 +53,9 @@ static void check_recovery(const char* name) {
   print("attack %s: survived\n", name);
 }
 
-static int is_wanted(const char* wanted, const char* name) { return text_equal(wanted, "all") || text_equal(wanted, name); }
+static int is_wanted(const char* wanted, const char* name) {
+  return text_equal(wanted, "all") || text_equal(wanted, name);
+}
 
 void guest_main(const struct boot_info* boot) {
   char wanted[32];

@@ -1,4 +1,5 @@
-// What the hostile guest's parts share: the drive that is attacked, a good request's buffer, and the shape of an attack.
+// What the hostile guest's parts share: the drive that is attacked, a good request's buffer, and the shape of an
+// attack.
 #pragma once
 
 #include "runtime/block.h"

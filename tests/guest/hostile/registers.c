@@ -160,7 +160,8 @@ static void serial_port(void) {
   out8(COM1 + MODEM_CONTROL, 0x0b);
 }
 
-// Every command below the output-line pulses (0xf0 to 0xff ask for a reset), then more data than the controller can hold.
+// Every command below the output-line pulses (0xf0 to 0xff ask for a reset), then more data than the controller can
+// hold.
 static void keyboard_controller(void) {
   for (unsigned command = 0; command < 0xf0; ++command) {
     out8(KEYBOARD_COMMAND, (uint8_t)command);

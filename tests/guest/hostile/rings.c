@@ -5,14 +5,26 @@ static const uint64_t kHole = 0xd0000000;              // between memory and the
 static const uint64_t kWrapping = 0xfffffffffffff800;  // address + length passes 2^64
 static struct descriptor indirect_table[QUEUE_SIZE] __attribute__((aligned(16)));
 
-static volatile struct descriptor* at(unsigned index) { return &target.descriptors[index]; }
+static volatile struct descriptor* at(unsigned index) {
+  return &target.descriptors[index];
+}
 
-static void available_index_jump(void) { target.available->index = (uint16_t)(target.available->index + 1000); }
-static void available_index_back(void) { target.available->index = (uint16_t)(target.available->index - 2); }
+static void available_index_jump(void) {
+  target.available->index = (uint16_t)(target.available->index + 1000);
+}
+static void available_index_back(void) {
+  target.available->index = (uint16_t)(target.available->index - 2);
+}
 static void head_range(void) {}
-static void next_range(void) { at(0)->next = QUEUE_SIZE; }
-static void self_loop(void) { at(0)->next = 0; }
-static void long_loop(void) { at(2)->flags = DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, at(2)->next = 1; }
+static void next_range(void) {
+  at(0)->next = QUEUE_SIZE;
+}
+static void self_loop(void) {
+  at(0)->next = 0;
+}
+static void long_loop(void) {
+  at(2)->flags = DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, at(2)->next = 1;
+}
 
 // Moves the whole request into an indirect table that descriptor 0 names.
 static void make_indirect(void) {
@@ -58,27 +70,69 @@ static void indirect_writable(void) {
   at(0)->flags = DESCRIPTOR_INDIRECT | DESCRIPTOR_WRITE;
 }
 
-static void header_outside(void) { at(0)->address = kHole; }
-static void header_wraps(void) { at(0)->address = ~0ULL - 3; }
-static void header_short(void) { at(0)->length = sizeof(struct block_header) - 1; }
-static void header_writable(void) { at(0)->flags = DESCRIPTOR_NEXT | DESCRIPTOR_WRITE; }
-static void data_outside(void) { at(1)->address = kHole; }
-static void data_wraps(void) { at(1)->address = kWrapping; }
-static void data_in_device(void) { at(1)->address = target.base; }
-static void data_huge(void) { at(1)->length = 0xfffffe00; }
-static void data_empty(void) { at(1)->length = 0; }
-static void data_odd_length(void) { at(1)->length = SECTOR_SIZE - 1; }
-static void data_readable(void) { at(1)->flags = DESCRIPTOR_NEXT; }
-static void status_outside(void) { at(2)->address = kHole; }
-static void status_readable(void) { at(2)->flags = 0; }
-static void status_empty(void) { at(2)->length = 0; }
-static void header_only(void) { at(0)->flags = 0; }
-static void sector_beyond(void) { block_header.sector = block_capacity(&target); }
-static void sector_straddles(void) { block_header.sector = block_capacity(&target) - 1; }
-static void sector_wraps(void) { block_header.sector = ~0ULL; }
-static void sector_times_512_wraps(void) { block_header.sector = 1ULL << 55; }
-static void operation_unknown(void) { block_header.operation = 0x7fffffff; }
-static void write_wrong_direction(void) { block_header.operation = BLOCK_OUT; }
+static void header_outside(void) {
+  at(0)->address = kHole;
+}
+static void header_wraps(void) {
+  at(0)->address = ~0ULL - 3;
+}
+static void header_short(void) {
+  at(0)->length = sizeof(struct block_header) - 1;
+}
+static void header_writable(void) {
+  at(0)->flags = DESCRIPTOR_NEXT | DESCRIPTOR_WRITE;
+}
+static void data_outside(void) {
+  at(1)->address = kHole;
+}
+static void data_wraps(void) {
+  at(1)->address = kWrapping;
+}
+static void data_in_device(void) {
+  at(1)->address = target.base;
+}
+static void data_huge(void) {
+  at(1)->length = 0xfffffe00;
+}
+static void data_empty(void) {
+  at(1)->length = 0;
+}
+static void data_odd_length(void) {
+  at(1)->length = SECTOR_SIZE - 1;
+}
+static void data_readable(void) {
+  at(1)->flags = DESCRIPTOR_NEXT;
+}
+static void status_outside(void) {
+  at(2)->address = kHole;
+}
+static void status_readable(void) {
+  at(2)->flags = 0;
+}
+static void status_empty(void) {
+  at(2)->length = 0;
+}
+static void header_only(void) {
+  at(0)->flags = 0;
+}
+static void sector_beyond(void) {
+  block_header.sector = block_capacity(&target);
+}
+static void sector_straddles(void) {
+  block_header.sector = block_capacity(&target) - 1;
+}
+static void sector_wraps(void) {
+  block_header.sector = ~0ULL;
+}
+static void sector_times_512_wraps(void) {
+  block_header.sector = 1ULL << 55;
+}
+static void operation_unknown(void) {
+  block_header.operation = 0x7fffffff;
+}
+static void write_wrong_direction(void) {
+  block_header.operation = BLOCK_OUT;
+}
 
 const struct ring_attack kRingAttacks[] = {
     {"available_index_jump", END_NEEDS_RESET, available_index_jump, 0},

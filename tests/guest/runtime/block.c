@@ -7,7 +7,9 @@ uint64_t block_capacity(const struct virtio_device* device) {
   return load32(device->base + REG_CONFIG) | ((uint64_t)load32(device->base + REG_CONFIG + 4) << 32);
 }
 
-static int device_writes_data(enum block_operation operation) { return operation == BLOCK_IN || operation == BLOCK_GET_ID; }
+static int device_writes_data(enum block_operation operation) {
+  return operation == BLOCK_IN || operation == BLOCK_GET_ID;
+}
 
 void block_prepare(struct virtio_device* device, enum block_operation operation, uint64_t sector, void* data,
                    uint32_t size) {

@@ -1,15 +1,15 @@
 // The runtime of the test guests: what a tiny kernel needs to find its devices and report on the serial line.
 //
 // A guest defines guest_main(); it runs on vCPU 0 in 64-bit mode with interrupts off, general registers only, the first
-// 4 GiB of addresses mapped to themselves. Returning from guest_main() prints GUEST-DONE and resets the machine through the
-// keyboard controller, which ends the monitor with exit code 0.
+// 4 GiB of addresses mapped to themselves. Returning from guest_main() prints GUEST-DONE and resets the machine through
+// the keyboard controller, which ends the monitor with exit code 0.
 //
 //   void guest_main(const struct boot_info* boot) {
 //     print("cmdline: %s\n", boot->command_line);
 //   }
 //
-// Keep work small: on a host without hardware virtualisation this code is interpreted, at about 3 million instructions a
-// second.
+// Keep work small: on a host without hardware virtualisation this code is interpreted, at about 3 million instructions
+// a second.
 #pragma once
 
 #include <stddef.h>
@@ -75,9 +75,15 @@ extern volatile uint32_t interrupt_count;
 void enable_device_interrupt(uint32_t line);
 void disable_device_interrupt(uint32_t line);
 
-static inline void out8(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory"); }
-static inline void out16(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory"); }
-static inline void out32(uint16_t port, uint32_t v) { __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory"); }
+static inline void out8(uint16_t port, uint8_t v) {
+  __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+static inline void out16(uint16_t port, uint16_t v) {
+  __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+static inline void out32(uint16_t port, uint32_t v) {
+  __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
 static inline uint8_t in8(uint16_t port) {
   uint8_t v;
   __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
@@ -114,15 +120,27 @@ static inline uint64_t load64(uint64_t at) {
   __asm__ volatile("movq (%1), %0" : "=r"(v) : "r"(at) : "memory");
   return v;
 }
-static inline void store8(uint64_t at, uint8_t v) { __asm__ volatile("movb %0, (%1)" ::"q"(v), "r"(at) : "memory"); }
-static inline void store16(uint64_t at, uint16_t v) { __asm__ volatile("movw %0, (%1)" ::"r"(v), "r"(at) : "memory"); }
-static inline void store32(uint64_t at, uint32_t v) { __asm__ volatile("movl %0, (%1)" ::"r"(v), "r"(at) : "memory"); }
-static inline void store64(uint64_t at, uint64_t v) { __asm__ volatile("movq %0, (%1)" ::"r"(v), "r"(at) : "memory"); }
+static inline void store8(uint64_t at, uint8_t v) {
+  __asm__ volatile("movb %0, (%1)" ::"q"(v), "r"(at) : "memory");
+}
+static inline void store16(uint64_t at, uint16_t v) {
+  __asm__ volatile("movw %0, (%1)" ::"r"(v), "r"(at) : "memory");
+}
+static inline void store32(uint64_t at, uint32_t v) {
+  __asm__ volatile("movl %0, (%1)" ::"r"(v), "r"(at) : "memory");
+}
+static inline void store64(uint64_t at, uint64_t v) {
+  __asm__ volatile("movq %0, (%1)" ::"r"(v), "r"(at) : "memory");
+}
 
 static inline uint64_t read_tsc(void) {
   uint32_t low, high;
   __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
   return ((uint64_t)high << 32) | low;
 }
-static inline void relax(void) { __asm__ volatile("pause" ::: "memory"); }
-static inline void full_barrier(void) { __asm__ volatile("lock addl $0, (%%rsp)" ::: "memory"); }
+static inline void relax(void) {
+  __asm__ volatile("pause" ::: "memory");
+}
+static inline void full_barrier(void) {
+  __asm__ volatile("lock addl $0, (%%rsp)" ::: "memory");
+}

@@ -24,10 +24,8 @@ static struct idt_gate idt[IDT_ENTRIES];
 static struct boot_info info;
 
 static void set_gate(unsigned vector, uint64_t target) {
-  idt[vector] = (struct idt_gate){(uint16_t)target,         KERNEL_CODE,
-                                  0,                        INTERRUPT_GATE,
-                                  (uint16_t)(target >> 16), (uint32_t)(target >> 32),
-                                  0};
+  idt[vector] = (struct idt_gate){
+      (uint16_t)target, KERNEL_CODE, 0, INTERRUPT_GATE, (uint16_t)(target >> 16), (uint32_t)(target >> 32), 0};
 }
 
 static void load_interrupt_table(void) {
@@ -52,9 +50,9 @@ static void io_apic_write(uint32_t index, uint32_t value) {
 void enable_device_interrupt(uint32_t line) {
   out8(0x21, 0xff);  // the two old controllers stay silent: a line goes to them too
   out8(0xa1, 0xff);
-  store32(kLocalApic + 0xf0, 0x1ff);            // software enable, spurious vector 0xff
-  store32(kLocalApic + 0x80, 0);                // accept every priority
-  io_apic_write(0x10 + 2 * line + 1, 0);        // to APIC id 0
+  store32(kLocalApic + 0xf0, 0x1ff);              // software enable, spurious vector 0xff
+  store32(kLocalApic + 0x80, 0);                  // accept every priority
+  io_apic_write(0x10 + 2 * line + 1, 0);          // to APIC id 0
   io_apic_write(0x10 + 2 * line, DEVICE_VECTOR);  // edge, active high, fixed, not masked
   __asm__ volatile("sti" ::: "memory");
 }

@@ -51,9 +51,9 @@ unsigned start_processors(const struct acpi_summary* acpi, processor_task task) 
 }
 
 void run_as_user(void (*task)(void), void* stack_top) {
-  __asm__ volatile(
-      "pushq $0x23\n pushq %1\n pushq $2\n pushq $0x2b\n pushq %0\n iretq\n"  // ss, rsp, rflags, cs, rip
-      ::"r"(task), "r"((uint64_t)stack_top - 8)
-      : "memory");
+  __asm__ volatile("pushq $0x23\n pushq %1\n pushq $2\n pushq $0x2b\n pushq %0\n iretq\n"  // ss, rsp, rflags, cs, rip
+                   ::"r"(task),
+                   "r"((uint64_t)stack_top - 8)
+                   : "memory");
   __builtin_unreachable();
 }

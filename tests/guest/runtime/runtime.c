@@ -105,6 +105,10 @@ int text_equal(const char* a, const char* b) {
   return *a == *b;
 }
 
-struct deadline deadline_start(void) { return (struct deadline){read_tsc() + kTimeoutTicks}; }
+struct deadline deadline_start(void) {
+  return (struct deadline){read_tsc() + kTimeoutTicks};
+}
 
-int deadline_passed(const struct deadline* deadline) { return read_tsc() > deadline->end; }
+int deadline_passed(const struct deadline* deadline) {
+  return read_tsc() > deadline->end;
+}

@@ -9,7 +9,9 @@ static struct __attribute__((aligned(4096))) {
   struct used_ring used __attribute__((aligned(4096)));
 } rings[MAX_RINGS];
 
-uint32_t virtio_read(const struct virtio_device* device, enum virtio_register reg) { return load32(device->base + reg); }
+uint32_t virtio_read(const struct virtio_device* device, enum virtio_register reg) {
+  return load32(device->base + reg);
+}
 
 void virtio_write(const struct virtio_device* device, enum virtio_register reg, uint32_t value) {
   store32(device->base + reg, value);
@@ -90,7 +92,9 @@ void virtio_start(struct virtio_device* device, uint64_t wanted_features) {
   }
 }
 
-void virtio_notify(const struct virtio_device* device) { virtio_write(device, REG_QUEUE_NOTIFY, 0); }
+void virtio_notify(const struct virtio_device* device) {
+  virtio_write(device, REG_QUEUE_NOTIFY, 0);
+}
 
 void virtio_offer(struct virtio_device* device, uint16_t head) {
   const uint16_t index = device->available->index;

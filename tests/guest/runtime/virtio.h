@@ -1,4 +1,5 @@
-// A virtio-mmio driver from the driver's side: registers, status negotiation, one split queue (virtio 1.2 sections 2.7, 4.2).
+// A virtio-mmio driver from the driver's side: registers, status negotiation, one split queue (virtio 1.2
+// sections 2.7, 4.2).
 //
 // Everything that a hostile driver would want to change is in the open: the ring's memory is plain structures.
 //
