@@ -105,6 +105,7 @@ Status VmBuilder::add_devices() {
   (void)WISP_TRY(devices.add_serial(spec_.serial));
   Vm* const vm = vm_.get();
   (void)WISP_TRY(devices.add_i8042([vm] { vm->request_end(ExitCode::Ok); }));
+  (void)WISP_TRY(devices.add_power_control([vm] { vm->request_end(ExitCode::Ok); }));
   if (spec_.boot_timer == BootTimerDevice::Present) {
     (void)WISP_TRY(devices.add_boot_timer(spec_.start_requested));
   }

@@ -30,6 +30,11 @@ Status DeviceManager::add_i8042(std::function<void()> on_reset) {
   return kvm_.bind_interrupt(i8042_->interrupt().ref(), arch::kKeyboardGsi);
 }
 
+Status DeviceManager::add_power_control(std::function<void()> on_power_off) {
+  power_control_ = std::make_unique<PowerControl>(arch::kSoftOffSleepType, std::move(on_power_off));
+  return ports_.add(arch::kPowerControlPort, kPowerControlRegisterCount, *power_control_);
+}
+
 Status DeviceManager::add_boot_timer(BootTimes start) {
   boot_timer_ = std::make_unique<BootTimer>(start);
   return mmio_.add(arch::kBootTimer.start.value(), arch::kBootTimer.size_bytes, *boot_timer_);

@@ -18,6 +18,7 @@
 #include "vmm/kvm/vm.h"
 #include "vmm/legacy/boot_timer.h"
 #include "vmm/legacy/i8042.h"
+#include "vmm/legacy/power_control.h"
 #include "vmm/legacy/serial.h"
 #include "vmm/legacy/serial_input.h"
 #include "vmm/legacy/terminal.h"
@@ -33,6 +34,8 @@ class DeviceManager {
   Status add_serial(const SerialConfig& config);
   /// `on_reset` is called on a vCPU thread when the guest asks for a reset.
   Status add_i8042(std::function<void()> on_reset);
+  /// `on_power_off` is called on a vCPU thread when the guest switches itself off.
+  Status add_power_control(std::function<void()> on_power_off);
   Status add_boot_timer(BootTimes start);
   /// Fails when all windows or lines are taken.
   Status add_virtio(std::unique_ptr<VirtioDevice> device);
@@ -62,6 +65,7 @@ class DeviceManager {
   std::unique_ptr<Serial> serial_;
   std::unique_ptr<SerialInput> serial_input_;  // ends before serial_, which it feeds
   std::unique_ptr<I8042> i8042_;
+  std::unique_ptr<PowerControl> power_control_;
   std::unique_ptr<BootTimer> boot_timer_;
   std::vector<std::unique_ptr<MmioTransport>> transports_;
 };

@@ -65,13 +65,16 @@ struct FadtBody {
   std::uint8_t minor_revision = 5;
   Le64 extended_firmware_control;
   Le64 extended_dsdt_address;
-  std::array<std::uint8_t, 268 - 148> power_blocks{};
+  std::array<std::uint8_t, 244 - 148> legacy_extended_blocks{};
+  GenericAddress sleep_control_register;  // how a hardware-reduced machine is switched off (section 4.8.3.7)
+  GenericAddress sleep_status_register;
   std::array<char, 8> hypervisor_vendor = {'W', 'I', 'S', 'P', 'K', 'V', 'M', '\0'};
 };
 static_assert(sizeof(TableHeader) + sizeof(FadtBody) == 276);
 static_assert(sizeof(TableHeader) + offsetof(FadtBody, ia_pc_boot_flags) == 109);
 static_assert(sizeof(TableHeader) + offsetof(FadtBody, reset_register) == 116);
 static_assert(sizeof(TableHeader) + offsetof(FadtBody, extended_dsdt_address) == 140);
+static_assert(sizeof(TableHeader) + offsetof(FadtBody, sleep_control_register) == 244);
 
 constexpr std::uint8_t kFadtMajorRevision = 6;
 constexpr std::uint32_t kFadtNoPowerButton = 1U << 4;
@@ -157,7 +160,10 @@ ByteTable dsdt(const AcpiConfig& config) {
   for (const MmioSlot& slot : config.virtio_devices) {
     devices += virtio_device(slot);
   }
-  const aml::Bytes contents = aml::system_bus(devices + serial_port() + keyboard_controller());
+  // The soft-off state: the sleep type that the kernel writes to the sleep control register to switch the machine off.
+  const aml::Bytes soft_off = aml::name(
+      "_S5_", aml::package({aml::integer(kSoftOffSleepType), aml::integer(0), aml::integer(0), aml::integer(0)}));
+  const aml::Bytes contents = soft_off + aml::system_bus(devices + serial_port() + keyboard_controller());
   return table({'D', 'S', 'D', 'T'}, 2, std::as_bytes(std::span(contents)));
 }
 
@@ -168,6 +174,8 @@ ByteTable fadt(std::uint64_t dsdt_address) {
   body.reset_register = {kIoSpace, 8, 0, kByteAccess, kKeyboardCommandPort};
   body.reset_value = kKeyboardResetCommand;
   body.extended_dsdt_address = dsdt_address;
+  body.sleep_control_register = {kIoSpace, 8, 0, kByteAccess, kPowerControlPort};
+  body.sleep_status_register = {kIoSpace, 8, 0, kByteAccess, kPowerControlPort + 1};
   return table({'F', 'A', 'C', 'P'}, kFadtMajorRevision, std::as_bytes(std::span(&body, 1)));
 }
 

@@ -4,7 +4,8 @@
 //                           -> MADT            IOAPIC, one local APIC per vCPU
 //
 // The machine is "hardware-reduced": no power management timer, no legacy interrupt controller, no fixed events. The
-// reset register is the keyboard controller's reset command, so that a guest can reboot without knowing about it.
+// reset register is the keyboard controller's reset command, so that a guest can reboot without knowing about it; the
+// sleep control register switches the machine off.
 #pragma once
 
 #include <cstdint>

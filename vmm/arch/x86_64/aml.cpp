@@ -80,6 +80,15 @@ Bytes integer(std::uint32_t value) {
   return bytes({0x0c}) + little_endian(value, 4);
 }
 
+Bytes package(std::initializer_list<Bytes> elements) {
+  constexpr std::uint32_t kPackageOp = 0x12;
+  Bytes contents = bytes({static_cast<std::uint32_t>(elements.size())});
+  for (const Bytes& element : elements) {
+    contents += element;
+  }
+  return bytes({kPackageOp}) + with_length(contents);
+}
+
 Bytes string(std::string_view text) { return bytes({0x0d}) + Bytes(text) + Bytes(1, '\0'); }
 
 Bytes eisa_id(std::string_view id) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,7 @@ Bytes device(std::string_view segment, const Bytes& contents);
 Bytes name(std::string_view segment, const Bytes& object);
 
 Bytes integer(std::uint32_t value);
+Bytes package(std::initializer_list<Bytes> elements);
 Bytes string(std::string_view text);
 /// "PNP0501" in its compressed form.
 Bytes eisa_id(std::string_view id);

@@ -59,6 +59,10 @@ inline constexpr std::uint64_t kSerialPort = 0x3f8;
 inline constexpr std::uint64_t kSerialPortCount = 8;
 inline constexpr std::uint64_t kKeyboardPort = 0x60;
 inline constexpr std::uint64_t kKeyboardPortCount = 5;
+/// The ACPI sleep control register, and the sleep status register behind it.
+inline constexpr std::uint64_t kPowerControlPort = 0x600;
+/// The sleep type of the soft-off state (_S5): switched off.
+inline constexpr std::uint8_t kSoftOffSleepType = 5;
 
 // Interrupt lines (GSIs).
 inline constexpr std::uint32_t kKeyboardGsi = 1;
