@@ -1,7 +1,7 @@
 // Rate limiters in JSON: wisp has none yet, so only those that limit nothing are accepted.
 //
-// A limiter is {"bandwidth": bucket, "ops": bucket}, both optional; a bucket is {"size", "refill_time", "one_time_burst"}.
-// A bucket with a size or refill time of zero is off.
+// A limiter is {"bandwidth": bucket, "ops": bucket}, both optional; a bucket is {"size", "refill_time",
+// "one_time_burst"}. A bucket with a size or refill time of zero is off.
 #pragma once
 
 #include <string_view>

@@ -15,7 +15,7 @@ constexpr EnumName<HugePages> kHugePages[] = {
     {"2M", HugePages::Pages2M},
 };
 constexpr EnumName<CpuTemplate> kCpuTemplates[] = {
-    {"C3", CpuTemplate::C3},   {"T2", CpuTemplate::T2},   {"T2S", CpuTemplate::T2S},
+    {"C3", CpuTemplate::C3},     {"T2", CpuTemplate::T2},   {"T2S", CpuTemplate::T2S},
     {"T2CL", CpuTemplate::T2CL}, {"T2A", CpuTemplate::T2A}, {"None", CpuTemplate::None},
 };
 

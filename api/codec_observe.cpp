@@ -12,11 +12,13 @@ namespace wisp::api {
 namespace {
 
 constexpr EnumName<LogLevel> kLogLevels[] = {
-    {"Off", LogLevel::Off},   {"Trace", LogLevel::Trace}, {"Debug", LogLevel::Debug},   {"Info", LogLevel::Info},
+    {"Off", LogLevel::Off},   {"Trace", LogLevel::Trace}, {"Debug", LogLevel::Debug},  {"Info", LogLevel::Info},
     {"Warn", LogLevel::Warn}, {"Error", LogLevel::Error}, {"Warning", LogLevel::Warn},
 };
 
-char to_lower(char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter; }
+char to_lower(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
 
 bool equal_ignoring_case(std::string_view left, std::string_view right) {
   return std::equal(left.begin(), left.end(), right.begin(), right.end(),
@@ -60,7 +62,7 @@ Result<MetricsConfig> decode_metrics(const Json& json) {
   FieldReader fields(json);
   fields.required("metrics_path", config.metrics_path);
   fields.defaulted("emit_id", config.emit_id);
-  fields.defaulted("properties", config.properties);
+  fields.optional("properties", config.properties);
   fields.refuse_nul("metrics_path", config.metrics_path);
   WISP_TRY(fields.finish(UnknownFields::Ignored));
   return config;

@@ -18,7 +18,9 @@ std::string_view name_of(VmState state) {
   return "Not started";
 }
 
-std::string body_of(const Unit& /*nothing*/) { return {}; }
+std::string body_of(const Unit& /*nothing*/) {
+  return {};
+}
 
 std::string body_of(const InstanceInfo& info) {
   JsonWriter json;

@@ -48,12 +48,15 @@ struct UnsupportedSection {
   EmptyForm empty_form;
 };
 constexpr UnsupportedSection kUnsupportedSections[] = {
-    {"balloon", EmptyForm::Null},     {"cpu-config", EmptyForm::Null}, {"mmds-config", EmptyForm::Null},
-    {"vsock", EmptyForm::Null},       {"entropy", EmptyForm::Null},    {"memory-hotplug", EmptyForm::Null},
+    {"balloon", EmptyForm::Null},     {"cpu-config", EmptyForm::Null},
+    {"mmds-config", EmptyForm::Null}, {"vsock", EmptyForm::Null},
+    {"entropy", EmptyForm::Null},     {"memory-hotplug", EmptyForm::Null},
     {"pmem", EmptyForm::List},        {"network-interfaces", EmptyForm::List},
 };
 
-std::string prefix(std::string_view section) { return "Section `" + std::string(section) + "`: "; }
+std::string prefix(std::string_view section) {
+  return "Section `" + std::string(section) + "`: ";
+}
 
 Error missing(std::string_view section) {
   return {ErrorCode::InvalidArgument, "missing section `" + std::string(section) + "` in the configuration file"};

@@ -2,9 +2,9 @@
 //
 // {"boot-source": {...}, "drives": [...], "machine-config": {...}, "logger": {...}, "metrics": {...}}
 //
-// boot-source and drives (which may be empty) are required; a section that is null is absent; unknown top-level keys are
-// ignored, and so are the keys inside a section as the endpoint of that name does it. What GET /vm/config answers is a valid
-// file. A section for something that wisp cannot do yet is refused unless it is null or empty.
+// boot-source and drives (which may be empty) are required; a section that is null is absent; unknown top-level keys
+// are ignored, and so are the keys inside a section as the endpoint of that name does it. What GET /vm/config answers
+// is a valid file. A section for something that wisp cannot do yet is refused unless it is null or empty.
 #pragma once
 
 #include <string_view>

@@ -43,7 +43,8 @@ Connection::Progress Connection::handle(Outcome outcome) {
       request_deadline_ns_ = deadline_after(context_.limits.request_deadline_ms);
       return progress;
     }
-    case OutcomeKind::Refused: return send_all(context_.engine.respond(http_fault(outcome.error), AfterAnswer::KeepOpen));
+    case OutcomeKind::Refused:
+      return send_all(context_.engine.respond(http_fault(outcome.error), AfterAnswer::KeepOpen));
     case OutcomeKind::Fault: break;
   }
   refuse_and_linger(outcome.error);
@@ -104,7 +105,8 @@ Connection::Progress Connection::send_all(std::string_view bytes) {
   return Progress::GoOn;
 }
 
-/// Closing with unread bytes would reset the connection and could take the answer away from a client that is still sending.
+/// Closing with unread bytes would reset the connection and could take the answer away from a client that is still
+/// sending.
 void Connection::refuse_and_linger(const std::string& text) {
   if (send_all(context_.engine.respond(http_fault(text), AfterAnswer::Close)) == Progress::End) {
     return;

@@ -80,7 +80,9 @@ const Json* FieldReader::non_null_member(std::string_view name) {
   return value != nullptr && !value->is_null() ? value : nullptr;
 }
 
-void FieldReader::fail(std::string text) { fail(Error(ErrorCode::InvalidArgument, std::move(text))); }
+void FieldReader::fail(std::string text) {
+  fail(Error(ErrorCode::InvalidArgument, std::move(text)));
+}
 
 void FieldReader::fail(Error error) {
   if (!error_) {

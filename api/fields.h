@@ -7,7 +7,8 @@
 //
 // required:  must be there, null is a mistake.      defaulted: may be absent, null is a mistake.
 // optional:  may be absent or null.                 reject_unless_null: understood, but wisp cannot do it.
-// Integers must be JSON integers that fit the type (1.0, -0 and "1" are not). An array in place of an object is refused.
+// Integers must be JSON integers that fit the type (1.0, -0 and "1" are not). An array in place of an object is
+// refused.
 #pragma once
 
 #include <concepts>
@@ -114,8 +115,7 @@ class FieldReader {
 
  private:
   template <std::unsigned_integral T>
-    requires(!std::same_as<T, bool>)
-  void store(std::string_view name, const Json& value, T& out) {
+  requires(!std::same_as<T, bool>) void store(std::string_view name, const Json& value, T& out) {
     std::uint64_t wide = 0;
     if (read_unsigned(name, value, std::numeric_limits<T>::max(), wide)) {
       out = static_cast<T>(wide);

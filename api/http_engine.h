@@ -1,7 +1,7 @@
 // The HTTP library, behind a door: a whole request and its answer in, the bytes of the response out.
 //
-// The library works on memory only. It never listens, never resolves names and never sees the bytes that came in: what it
-// parses is a head written anew from a request that RequestReader took apart before, so its limits and habits (query
+// The library works on memory only. It never listens, never resolves names and never sees the bytes that came in: what
+// it parses is a head written anew from a request that RequestReader took apart before, so its limits and habits (query
 // strings, ranges, percent decoding, form bodies) cannot be reached from outside.
 #pragma once
 

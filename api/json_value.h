@@ -1,8 +1,8 @@
 // JSON text in, a tree out, with limits.
 //
 // Bodies and configuration files come from outside, so parsing is strict where the standard leaves room: no byte order
-// mark, no duplicate keys, no trailing text, at most kMaxJsonDepth levels. Nothing throws; a refusal is an Error that tells
-// line and column.
+// mark, no duplicate keys, no trailing text, at most kMaxJsonDepth levels. Nothing throws; a refusal is an Error that
+// tells line and column.
 #pragma once
 
 #include <cstddef>

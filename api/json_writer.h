@@ -3,8 +3,8 @@
 //   JsonWriter json;
 //   json.open_object().key("vcpu_count").number(2).key("smt").truth(false).close_object();
 //
-// Text that is not UTF-8 (it can come from file names in error texts) is written with U+FFFD in place of each bad byte, so
-// that an answer is valid JSON whatever it reports.
+// Text that is not UTF-8 (it can come from file names in error texts) is written with U+FFFD in place of each bad byte,
+// so that an answer is valid JSON whatever it reports.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // What the API counts: how often each noun was asked for, and how often that was refused.
 //
-// The groups and field names are part of the interface; nouns that wisp does not have yet are in them too, because clients
-// compare the set of names.
+// The groups and field names are part of the interface; nouns that wisp does not have yet are in them too, because
+// clients compare the set of names.
 #pragma once
 
 #include "vmm/base/metrics.h"
@@ -23,8 +23,8 @@ struct ApiMetrics {
     Counter hotplug_memory_count;
   };
   struct Put {
-    RequestCounter actions, boot_source, drive, logger, machine_cfg, cpu_cfg, metrics, network, mmds, vsock, pmem, serial,
-        hotplug_memory;
+    RequestCounter actions, boot_source, drive, logger, machine_cfg, cpu_cfg, metrics, network, mmds, vsock, pmem,
+        serial, hotplug_memory;
   };
   struct Patch {
     RequestCounter drive, network, machine_cfg, mmds, hotplug_memory, pmem;

@@ -18,7 +18,9 @@ constexpr std::pair<std::string_view, Method> kMethods[] = {
 
 constexpr std::string_view kAbsoluteForm = "http://";
 
-bool is_control(char byte) { return static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f; }
+bool is_control(char byte) {
+  return static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f;
+}
 
 /// RFC 9110 section 5.6.2: what header names and methods consist of.
 bool is_token_character(char byte) {
@@ -104,7 +106,8 @@ std::optional<Outcome> RequestReader::read_line() {
   if (line_feed == std::string_view::npos) {
     if (rest.size() >= max_line_bytes) {
       return fault(stage_ == Stage::RequestLine
-                       ? "Invalid request. The request line is longer than " + std::to_string(max_line_bytes) + " bytes."
+                       ? "Invalid request. The request line is longer than " + std::to_string(max_line_bytes) +
+                             " bytes."
                        : "Invalid header. Reason: Invalid content length. The header line is longer than " +
                              std::to_string(max_line_bytes) + " bytes.");
     }
@@ -260,8 +263,8 @@ RequestReader::LineFault RequestReader::end_of_head() {
 std::optional<Outcome> RequestReader::read_body() {
   const auto length = static_cast<std::size_t>(head_.content_length.value_or(0));
   const bool is_whole = buffer_.size() - consumed_ >= length;
-  // RFC 9110 section 10.1.1: HTTP/1.0 knows no 100 answer, and it may be left out when the body is here already. The plain
-  // spelling is answered always, because clients count on it.
+  // RFC 9110 section 10.1.1: HTTP/1.0 knows no 100 answer, and it may be left out when the body is here already. The
+  // plain spelling is answered always, because clients count on it.
   const bool wants_continue = head_.expects_continue || (head_.expects_continue_in_other_case && !is_whole);
   if (wants_continue && !continue_sent_ && !head_.is_http_1_0 && length > 0 && head_.refusal.empty()) {
     continue_sent_ = true;

@@ -9,10 +9,10 @@
 // Rules, stricter than HTTP asks where two readings of one message would be possible:
 // - line ends are CRLF, blanks stand exactly where the grammar has them, header names are tokens, everything is UTF-8;
 // - a body is announced by Content-Length only (digits, one distinct value); Transfer-Encoding is refused;
-// - methods are GET, PUT, PATCH, DELETE; versions HTTP/1.0 and HTTP/1.1; targets "/path" or "http://host[:port][/path]".
-// After a fault nothing more can be read: where the next message would begin is unknown. One mistake is milder, because
-// the message itself is sound: an unknown method or an odd target leaves the connection usable when nothing was sent
-// behind it.
+// - methods are GET, PUT, PATCH, DELETE; versions HTTP/1.0 and HTTP/1.1; targets "/path" or
+// "http://host[:port][/path]". After a fault nothing more can be read: where the next message would begin is unknown.
+// One mistake is milder, because the message itself is sound: an unknown method or an odd target leaves the connection
+// usable when nothing was sent behind it.
 #pragma once
 
 #include <cstddef>

@@ -40,7 +40,9 @@ void log_request(const HttpRequest& request) {
            shown.c_str(), shown.size() < request.body.size() ? " (cut)" : "");
 }
 
-Error refusal(std::string text) { return {ErrorCode::InvalidArgument, std::move(text)}; }
+Error refusal(std::string text) {
+  return {ErrorCode::InvalidArgument, std::move(text)};
+}
 
 Status check_body_presence(const HttpRequest& request) {
   const bool has_body = !request.body.empty();

@@ -1,8 +1,8 @@
 // One request in, one answer out: routing, decoding, execution, and the form of refusals.
 //
-// Every refusal is a 400 with {"fault_message": "..."}; there is no 404, 405 or 500. The rules come in this order: a body
-// where none may be (GET, DELETE) or none where one must be (PUT, PATCH), then the path, then the id in it, then the body,
-// then what the controller says.
+// Every refusal is a 400 with {"fault_message": "..."}; there is no 404, 405 or 500. The rules come in this order: a
+// body where none may be (GET, DELETE) or none where one must be (PUT, PATCH), then the path, then the id in it, then
+// the body, then what the controller says.
 #pragma once
 
 #include <string>

@@ -33,7 +33,9 @@ Result<ParsedRequest> question(const RequestView& /*request*/) {
   return ParsedRequest{Command(Message{}), nullptr};
 }
 
-Result<ParsedRequest> ask_version(const RequestView& /*request*/) { return ParsedRequest{VersionQuestion{}, nullptr}; }
+Result<ParsedRequest> ask_version(const RequestView& /*request*/) {
+  return ParsedRequest{VersionQuestion{}, nullptr};
+}
 
 template <typename Message, typename Config, Result<Config> (*kDecode)(const Json&)>
 Result<ParsedRequest> put_config(const RequestView& request) {
@@ -92,7 +94,9 @@ template <RequestCounter ApiMetrics::Patch::*kField>
 Counter* patch_fails(ApiMetrics& metrics) {
   return &(metrics.patch.*kField).fails;
 }
-Counter* uncounted(ApiMetrics& /*metrics*/) { return nullptr; }
+Counter* uncounted(ApiMetrics& /*metrics*/) {
+  return nullptr;
+}
 
 using Get = ApiMetrics::Get;
 using Put = ApiMetrics::Put;
@@ -163,7 +167,11 @@ PathTokens split_path(std::string_view path) {
   return {first, take_token()};
 }
 
-std::span<const Route> routes() { return kRoutes; }
-std::span<const UnsupportedRoute> unsupported_routes() { return kUnsupportedRoutes; }
+std::span<const Route> routes() {
+  return kRoutes;
+}
+std::span<const UnsupportedRoute> unsupported_routes() {
+  return kUnsupportedRoutes;
+}
 
 }  // namespace wisp::api

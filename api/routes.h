@@ -1,8 +1,8 @@
 // The tables of the API: which method and path means what.
 //
-// A path is split at '/'. The first token chooses the route, the second is looked at only where a route asks for it, and
-// what follows is ignored: "/machine-config/x/y" is "/machine-config". Adding an endpoint is adding a row to kRoutes and
-// deleting one from kUnsupportedRoutes.
+// A path is split at '/'. The first token chooses the route, the second is looked at only where a route asks for it,
+// and what follows is ignored: "/machine-config/x/y" is "/machine-config". Adding an endpoint is adding a row to
+// kRoutes and deleting one from kUnsupportedRoutes.
 #pragma once
 
 #include <optional>

@@ -29,7 +29,8 @@ Result<sockaddr_un> socket_address(const std::string& path) {
     return Error(ErrorCode::InvalidArgument, "The path of the API socket contains a NUL character.");
   }
   if (path.size() >= sizeof(address.sun_path)) {
-    return Error(ErrorCode::InvalidArgument, "Failed to open the API socket at: " + path + ". The path is longer than " +
+    return Error(ErrorCode::InvalidArgument, "Failed to open the API socket at: " + path +
+                                                 ". The path is longer than " +
                                                  std::to_string(sizeof(address.sun_path) - 1) + " bytes.");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
@@ -77,19 +78,19 @@ bool is_exhaustion(int sys_errno) {
 }
 
 /// A moment for descriptors or memory to come back; without it a full table would keep the thread spinning.
-void rest_briefly() { ::poll(nullptr, 0, kRestMs); }
+void rest_briefly() {
+  ::poll(nullptr, 0, kRestMs);
+}
 
 }  // namespace
 
-/// Locking: `mutex_` guards the places. A connection's thread closes nothing itself; it marks its place as done, and the
-/// accept thread (or stop) joins the thread and closes the socket. So a socket cannot be shut down after its number was
-/// given to somebody else.
+/// Locking: `mutex_` guards the places. A connection's thread closes nothing itself; it marks its place as done, and
+/// the accept thread (or stop) joins the thread and closes the socket. So a socket cannot be shut down after its number
+/// was given to somebody else.
 class ApiServer::Impl {
  public:
   Impl(Fd listener, ConnectionLimits limits, CommandPort& port)
-      : listener_(std::move(listener)),
-        router_(port, api_metrics()),
-        context_{engine_, router_, clock_, limits} {}
+      : listener_(std::move(listener)), router_(port, api_metrics()), context_{engine_, router_, clock_, limits} {}
 
   Status start() {
     accept_thread_ = WISP_TRY(Thread::start([this] { accept_loop(); }));
@@ -214,7 +215,9 @@ class ApiServer::Impl {
 
 ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-ApiServer::~ApiServer() { stop(); }
+ApiServer::~ApiServer() {
+  stop();
+}
 
 Result<std::unique_ptr<ApiServer>> ApiServer::create(ApiOptions options, CommandPort& port) {
   Fd listener = WISP_TRY(listen_at(options.socket_path));
@@ -225,8 +228,12 @@ Result<std::unique_ptr<ApiServer>> ApiServer::create(ApiOptions options, Command
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 
-Status ApiServer::start() { return impl_->start(); }
+Status ApiServer::start() {
+  return impl_->start();
+}
 
-void ApiServer::stop() { impl_->stop(); }
+void ApiServer::stop() {
+  impl_->stop();
+}
 
 }  // namespace wisp::api

@@ -1,11 +1,12 @@
-// The API server: a Unix stream socket, at most kMaxConnections clients at a time, one thread for each while it is there.
+// The API server: a Unix stream socket, at most kMaxConnections clients at a time, one thread for each while it is
+// there.
 //
 //   std::unique_ptr<ApiServer> server = WISP_TRY(ApiServer::create({.socket_path = path}, port));  // binds
 //   WISP_TRY(server->start());                                                                     // serves
 //
-// A slow, idle or hostile client costs one of the places and a bounded amount of memory, and delays nobody else; the client
-// after the last place is told so (503) and closed. Threads exist only for clients that are connected.
-// The socket's mode follows the umask. The socket file is never removed, neither at start nor at the end: whoever wants the
+// A slow, idle or hostile client costs one of the places and a bounded amount of memory, and delays nobody else; the
+// client after the last place is told so (503) and closed. Threads exist only for clients that are connected. The
+// socket's mode follows the umask. The socket file is never removed, neither at start nor at the end: whoever wants the
 // path again removes it.
 #pragma once
 
@@ -37,8 +38,8 @@ class ApiServer {
 
   /// Starts the accept thread.
   Status start();
-  /// Disconnects everybody and waits for the threads. A request that is being carried out is waited for, so the thread that
-  /// serves the CommandPort must not be the caller. Harmless when not started or stopped already.
+  /// Disconnects everybody and waits for the threads. A request that is being carried out is waited for, so the thread
+  /// that serves the CommandPort must not be the caller. Harmless when not started or stopped already.
   void stop();
 
  private:

@@ -32,13 +32,16 @@ constexpr std::array<LeadByte, 4> kLeadBytes = {{
 
 constexpr std::uint32_t kMaxCodePoint = 0x10ffff;
 
-bool is_surrogate(std::uint32_t code_point) { return code_point >= 0xd800 && code_point <= 0xdfff; }
+bool is_surrogate(std::uint32_t code_point) {
+  return code_point >= 0xd800 && code_point <= 0xdfff;
+}
 
 DecodedCharacter decode_as(const LeadByte& lead, std::string_view text) {
   if (text.size() < lead.length_bytes) {
     return {};
   }
-  auto code_point = static_cast<std::uint32_t>(static_cast<std::uint8_t>(text[0]) & static_cast<std::uint8_t>(~lead.mask));
+  auto code_point =
+      static_cast<std::uint32_t>(static_cast<std::uint8_t>(text[0]) & static_cast<std::uint8_t>(~lead.mask));
   for (std::size_t index = 1; index < lead.length_bytes; ++index) {
     const auto byte = static_cast<std::uint8_t>(text[index]);
     if ((byte & 0xc0U) != 0x80U) {
