@@ -1,8 +1,9 @@
 // UTF-8, as far as the API needs it: is a text well formed, and may a character stand in a resource id?
 //
 // Ids of drives and other devices consist of alphanumeric characters and underscores, where alphanumeric is meant in
-// the Unicode sense: clients name drives "données" or "٣". The table behind it was drawn from the general categories L
-// and N of Unicode 14; unassigned code points between two letters count as letters, which keeps the table small.
+// the Unicode sense: a drive may have a French or an Arabic name. The table behind it was drawn from the general
+// categories L and N of Unicode 14; unassigned code points between two letters count as letters, which keeps the table
+// small.
 #pragma once
 
 #include <cstddef>

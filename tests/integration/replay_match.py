@@ -24,7 +24,8 @@ def expand(value, names):
 def ours(value):
     """What the reference says about itself, as wisp has to say it."""
     if isinstance(value, dict):
-        return {key: "wisp" if (key, item) == ("app_name", "Firecracker") else ours(item) for key, item in value.items()}
+        return {key: "wisp" if (key, item) == ("app_name", "Firecracker") else ours(item)
+                for key, item in value.items()}
     if isinstance(value, list):
         return [ours(item) for item in value]
     return value

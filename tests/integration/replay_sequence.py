@@ -38,7 +38,10 @@ def exit_text(code):
 
 
 class Sequence:
-    """One run: directory, process, connections. `unsupported` tells whether an answer said "not supported yet"."""
+    """One run: directory, process, connections.
+
+    `unsupported` tells whether an answer said "not supported yet" where something else was expected.
+    """
 
     def __init__(self, wisp, record, shared_names):
         self.wisp = wisp
@@ -157,7 +160,7 @@ class Sequence:
         try:
             connection.ready()
             connection.send(data)
-            return self.seen(connection.read_answer(timeout_s))
+            return connection.read_answer(timeout_s)
         except http.Gone:
             return "gone"
         except http.Closed:
@@ -165,10 +168,6 @@ class Sequence:
         except http.Silent:
             connection.close()
             return "silent"
-
-    def seen(self, answer):
-        self.unsupported = self.unsupported or b"not supported yet" in answer.body
-        return answer
 
     def do_request(self, step, expect):
         timeout_s = http.SILENCE_S if expect.get("silent") else http.ANSWER_TIMEOUT_S
@@ -191,8 +190,9 @@ class Sequence:
             return None
         return body.ljust(step.get("pad_to", 0))
 
-    @staticmethod
-    def check_answer(expect, got, ordered=True):
+    def check_answer(self, expect, got, ordered=True):
+        if isinstance(got, http.Answer) and b"not supported yet" in got.body and expect.get("status") != got.status:
+            self.unsupported = True
         if not expect:
             return
         if not isinstance(got, http.Answer):
@@ -231,7 +231,7 @@ class Sequence:
             return
         for answer in answers:
             try:
-                self.check_answer(answer, self.seen(connection.read_answer()))
+                self.check_answer(answer, connection.read_answer())
             except (http.Closed, http.Silent) as end:
                 raise Mismatch("an answer with status %s" % answer.get("status"), type(end).__name__.lower()) from None
         if step.get("quiet") and connection.more_comes() != bool(expect.get("extra")):
@@ -274,7 +274,8 @@ class Sequence:
 
     @staticmethod
     def do_file(step, expect):
-        kinds = ((stat.S_ISSOCK, "socket"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "fifo"), (stat.S_ISREG, "file"))
+        kinds = ((stat.S_ISSOCK, "socket"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "fifo"),
+                 (stat.S_ISREG, "file"))
         try:
             found = os.stat(step["path"])
             kind = next(name for test, name in kinds if test(found.st_mode))
