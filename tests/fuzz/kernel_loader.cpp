@@ -1,5 +1,5 @@
-// A kernel file made of anything. Whatever it holds, loading it must end in an error or in a kernel that lies where kernels
-// may lie: above 1 MiB, inside guest memory, entered inside memory. The seeds are small files of both formats
+// A kernel file made of anything. Whatever it holds, loading it must end in an error or in a kernel that lies where
+// kernels may lie: above 1 MiB, inside guest memory, entered inside memory. The seeds are small files of both formats
 // (make_kernel_seeds.py); a second pass puts the accepted ones through the whole boot preparation, as an initrd too.
 #include <sys/mman.h>
 #include <unistd.h>

@@ -48,9 +48,11 @@ CODE = (LOAD, MIB, b"\xf4" * 16, 0x1000)
 SEEDS = {
     "elf_linux64": elf([CODE]),
     "elf_pvh": elf([CODE, (NOTE, 0, PVH, 0)]),
-    "elf_pvh_behind_other_notes": elf([CODE, (NOTE, 0, note(1, b"GNU\0", b"1234") + note(18, b"Zen\0", b"12345678") + PVH, 0)]),
+    "elf_pvh_behind_other_notes": elf(
+        [CODE, (NOTE, 0, note(1, b"GNU\0", b"1234") + note(18, b"Zen\0", b"12345678") + PVH, 0)]),
     "elf_pvh_4_bytes": elf([CODE, (NOTE, 0, note(18, b"Xen\0", struct.pack("<I", MIB)), 0)]),
-    "elf_segments": elf([CODE, (LOAD, 2 * MIB, b"data", 64), (LOAD, 3 * MIB, b"", 4096), (LOAD, 15 * MIB, b"x", MIB - 1)]),
+    "elf_segments": elf(
+        [CODE, (LOAD, 2 * MIB, b"data", 64), (LOAD, 3 * MIB, b"", 4096), (LOAD, 15 * MIB, b"x", MIB - 1)]),
     "elf_overlap": elf([CODE, (LOAD, MIB + 8, b"data", 0)]),
     "elf_low": elf([(LOAD, 0x8000, b"\xf4", 0)], entry=0x8000),
     "elf_high": elf([(LOAD, 1 << 40, b"\xf4", 0)], entry=1 << 40),

@@ -1,5 +1,7 @@
 #include "vmm/legacy/i8042.h"
 
+#include <utility>
+
 namespace wisp {
 namespace {
 
@@ -93,7 +95,6 @@ void I8042::write(std::uint64_t offset, std::span<const std::byte> data) {
     }
   }
   if (effect == Effect::Reset) {
-    metrics_.reset_count.add();
     on_reset_();
   }
 }
@@ -196,7 +197,10 @@ I8042::Effect I8042::write_command(std::uint8_t command) {
     case kWriteOutputBuffer: data_target_ = DataTarget::OutputBuffer; break;
     case kWriteMouseBuffer:
     case kWriteMouse: data_target_ = DataTarget::Nowhere; break;
-    case kResetMachine: return Effect::Reset;
+    case kResetMachine:
+      // A guest that repeats itself must not fill the mailbox of whoever carries this out.
+      metrics_.reset_count.add();
+      return std::exchange(reset_requested_, true) ? Effect::None : Effect::Reset;
     default: break;
   }
   return Effect::None;

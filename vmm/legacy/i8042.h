@@ -6,12 +6,13 @@
 //            0xad / 0xae  keyboard off / on                    0xab  keyboard test, answers 0
 //            0xd0 / 0xd1  read / write the output port         0xd2  puts a byte into the output buffer
 //            0xd3 / 0xd4  for the mouse, which is not there: the byte that follows is swallowed
-//            0xfe         resets the machine: on_reset is called, once for each command
+//            0xfe         resets the machine: on_reset is called, for the first such command
 //   keyboard 0xff answers FA AA, 0xf2 (identify) FA AB 83, 0xee EE, everything else FA
 //
-// There is no scan code translation: what the keyboard says is scan code set 2. The output buffer holds kKeyboardBufferBytes;
-// while interrupts are enabled each byte that becomes readable signals line 1. Ports are one byte wide; wider accesses, and
-// the ports between, are not decoded and counted as missed. Called by vCPU threads and the loop; one leaf lock.
+// There is no scan code translation: what the keyboard says is scan code set 2. The output buffer holds
+// kKeyboardBufferBytes; while interrupts are enabled each byte that becomes readable signals line 1. Ports are one byte
+// wide; wider accesses, and the ports between, are not decoded and counted as missed. Called by vCPU threads and the
+// loop; one leaf lock.
 #pragma once
 
 #include <array>
@@ -89,6 +90,7 @@ class I8042 final : public BusDevice {
   std::uint8_t output_port_;
   DataTarget data_target_ = DataTarget::Keyboard;
   bool command_was_last_ = false;
+  bool reset_requested_ = false;
 };
 
 }  // namespace wisp

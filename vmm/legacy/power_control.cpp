@@ -18,7 +18,7 @@ void PowerControl::write(std::uint64_t offset, std::span<const std::byte> data) 
   }
   const auto value = static_cast<std::uint8_t>(data[0]);
   const std::uint8_t type = static_cast<std::uint8_t>(value >> kSleepTypeShift) & kSleepTypeMask;
-  if ((value & kSleepEnable) != 0 && type == soft_off_type_) {
+  if ((value & kSleepEnable) != 0 && type == soft_off_type_ && !requested_.exchange(true)) {
     on_power_off_();
   }
 }

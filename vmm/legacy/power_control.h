@@ -1,11 +1,12 @@
-// PowerControl: the ACPI sleep control and sleep status registers of a hardware-reduced machine (ACPI 6.5 section 4.8.3.7).
+// PowerControl: the ACPI sleep control and sleep status registers of a hardware-reduced machine (ACPI 6.5, 4.8.3.7).
 //
 //   offset 0  sleep control: bit 5 (SLP_EN) with the sleep type in bits 4..2 puts the machine to sleep
 //   offset 1  sleep status: always 0, since nothing ever wakes
 //
-// One sleep type exists, soft-off: on_power_off is called. Everything else is ignored.
+// One sleep type exists, soft-off: on_power_off is called, the first time. Everything else is ignored.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include "vmm/bus/bus.h"
@@ -26,6 +27,7 @@ class PowerControl final : public BusDevice {
  private:
   const std::uint8_t soft_off_type_;
   const std::function<void()> on_power_off_;
+  std::atomic<bool> requested_ = false;
 };
 
 }  // namespace wisp

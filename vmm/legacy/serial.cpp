@@ -53,7 +53,9 @@ constexpr std::uint8_t kMsrDeltaRing = 1U << 2;
 /// Somebody is there and listens.
 constexpr std::uint8_t kMsrConnected = kMsrCts | kMsrDsr | kMsrCarrier;
 
-constexpr std::uint8_t to_byte(unsigned value) { return static_cast<std::uint8_t>(value & 0xffU); }
+constexpr std::uint8_t to_byte(unsigned value) {
+  return static_cast<std::uint8_t>(value & 0xffU);
+}
 
 /// In loopback mode the modem control outputs are the modem status inputs.
 constexpr std::uint8_t modem_lines(std::uint8_t modem_control) {
@@ -61,7 +63,8 @@ constexpr std::uint8_t modem_lines(std::uint8_t modem_control) {
     return kMsrConnected;
   }
   const auto line = [&](std::uint8_t output, std::uint8_t input) { return (modem_control & output) != 0 ? input : 0U; };
-  return to_byte(line(kMcrRts, kMsrCts) | line(kMcrDtr, kMsrDsr) | line(kMcrOut1, kMsrRing) | line(kMcrOut2, kMsrCarrier));
+  return to_byte(line(kMcrRts, kMsrCts) | line(kMcrDtr, kMsrDsr) | line(kMcrOut1, kMsrRing) |
+                 line(kMcrOut2, kMsrCarrier));
 }
 
 /// Status bits 3:0 tell which of the lines 7:4 changed; the ring indicator counts only when it ends.
@@ -125,7 +128,9 @@ void Serial::write(std::uint64_t offset, std::span<const std::byte> data) {
   write_register(offset, std::to_integer<std::uint8_t>(data[0]));
 }
 
-bool Serial::divisor_latched() const { return (line_control_ & kLcrDivisorLatch) != 0; }
+bool Serial::divisor_latched() const {
+  return (line_control_ & kLcrDivisorLatch) != 0;
+}
 
 std::uint8_t Serial::read_register(std::uint64_t offset) {
   switch (offset) {
@@ -155,10 +160,9 @@ void Serial::write_register(std::uint64_t offset, std::uint8_t value) {
 
 Serial::Causes Serial::causes() const {
   const auto when = [](bool active, std::uint8_t cause) { return active ? cause : 0U; };
-  const unsigned active = when(received_.size() > 0, kCauseReceived) |
-                          when(transmitter_empty_pending_, kCauseTransmitterEmpty) |
-                          when(line_errors_ != 0, kCauseLineStatus) |
-                          when((modem_status_ & kMsrDeltaMask) != 0, kCauseModemStatus);
+  const unsigned active =
+      when(received_.size() > 0, kCauseReceived) | when(transmitter_empty_pending_, kCauseTransmitterEmpty) |
+      when(line_errors_ != 0, kCauseLineStatus) | when((modem_status_ & kMsrDeltaMask) != 0, kCauseModemStatus);
   return to_byte(active & interrupt_enable_);
 }
 

@@ -11,8 +11,8 @@
 //   3 LCR                                          7 SCR
 //
 // The transmitter is always empty: a byte goes to the sink at once or is lost and counted. The receiver holds
-// kReceiveFifoBytes in every mode. The line is edge-triggered (an irqfd), so each new cause signals once; it does not stay
-// high. OUT2 does not gate it. Registers are one byte wide; wider accesses are not decoded and counted as missed.
+// kReceiveFifoBytes in every mode. The line is edge-triggered (an irqfd), so each new cause signals once; it does not
+// stay high. OUT2 does not gate it. Registers are one byte wide; wider accesses are not decoded and counted as missed.
 //
 // Called by vCPU threads (registers) and by the loop thread (input); one leaf lock.
 #pragma once

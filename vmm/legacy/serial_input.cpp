@@ -58,7 +58,7 @@ void SerialInput::transfer(std::uint32_t /*events*/) {
   std::array<std::byte, kReceiveFifoBytes> bytes{};
   const ssize_t count = ::read(input_.raw(), bytes.data(), room);
   if (count > 0) {
-    // Only this thread adds input, so what there was room for fits; loopback traffic of the guest may take the room first.
+    // Only this thread adds input, so what there was room for fits, unless the guest's loopback traffic takes the room.
     const auto size = static_cast<std::size_t>(count);
     if (serial_.put_input(std::span(bytes).first(size)) < size) {
       serial_.metrics().error_count.add();

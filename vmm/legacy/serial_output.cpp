@@ -19,7 +19,9 @@ SerialOutput SerialOutput::owned(Fd sink) {
   return SerialOutput(std::move(sink), target, Asking::No);
 }
 
-SerialOutput SerialOutput::shared(FdRef sink) { return SerialOutput(Fd(), sink.raw(), Asking::Yes); }
+SerialOutput SerialOutput::shared(FdRef sink) {
+  return SerialOutput(Fd(), sink.raw(), Asking::Yes);
+}
 
 SerialOutput::Outcome SerialOutput::put(std::byte byte) const {
   if (asking_ == Asking::Yes && !can_write_now(target_)) {

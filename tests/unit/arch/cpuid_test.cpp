@@ -31,8 +31,8 @@ const kvm_cpuid_entry2& at(const Entries& entries, std::uint32_t leaf, std::uint
 }
 
 std::size_t count(const Entries& entries, std::uint32_t leaf) {
-  return static_cast<std::size_t>(std::count_if(entries.begin(), entries.end(),
-                                                [&](const kvm_cpuid_entry2& candidate) { return candidate.function == leaf; }));
+  return static_cast<std::size_t>(std::count_if(
+      entries.begin(), entries.end(), [&](const kvm_cpuid_entry2& candidate) { return candidate.function == leaf; }));
 }
 
 std::uint32_t word(const char* text) {
@@ -55,7 +55,8 @@ kvm_cpuid_entry2 brand_entry(std::uint32_t leaf, std::string brand) {
 std::string brand_of(const Entries& entries) {
   std::string brand;
   for (std::uint32_t leaf = 0x80000002; leaf <= 0x80000004; ++leaf) {
-    for (const std::uint32_t value : {at(entries, leaf).eax, at(entries, leaf).ebx, at(entries, leaf).ecx, at(entries, leaf).edx}) {
+    for (const std::uint32_t value :
+         {at(entries, leaf).eax, at(entries, leaf).ebx, at(entries, leaf).ecx, at(entries, leaf).edx}) {
       brand.append(reinterpret_cast<const char*>(&value), 4);
     }
   }
@@ -73,7 +74,8 @@ kvm_cpuid_entry2 intel_host(std::uint32_t leaf, std::uint32_t /*subleaf*/) {
 }
 
 kvm_cpuid_entry2 plain_intel_host(std::uint32_t leaf, std::uint32_t subleaf) {
-  return leaf >= 0x80000002 && leaf <= 0x80000004 ? brand_entry(leaf, "Intel(R) Xeon(R) 6787P") : intel_host(leaf, subleaf);
+  return leaf >= 0x80000002 && leaf <= 0x80000004 ? brand_entry(leaf, "Intel(R) Xeon(R) 6787P")
+                                                  : intel_host(leaf, subleaf);
 }
 
 kvm_cpuid_entry2 amd_host(std::uint32_t leaf, std::uint32_t subleaf) {

@@ -93,11 +93,14 @@ TEST_CASE("The FADT describes a hardware-reduced machine that resets through the
   CHECK(field<std::uint8_t>(fadt, 8) == 6);
   CHECK((field<std::uint32_t>(fadt, 112) & (1U << 20)) != 0);
   CHECK((field<std::uint32_t>(fadt, 112) & (1U << 10)) != 0);
-  CHECK(field<std::uint8_t>(fadt, 116) == 1);     // I/O space
+  CHECK(field<std::uint8_t>(fadt, 116) == 1);  // I/O space
   CHECK(field<std::uint64_t>(fadt, 120) == 0x64);
   CHECK(field<std::uint8_t>(fadt, 128) == 0xfe);
   CHECK(field<std::uint16_t>(fadt, 109) == 0x26);  // keyboard controller, no VGA, no clock
   CHECK(field<std::uint8_t>(fadt, 131) == 5);
+  CHECK(field<std::uint8_t>(fadt, 244) == 1);
+  CHECK(field<std::uint64_t>(fadt, 248) == 0x600);  // sleep control
+  CHECK(field<std::uint64_t>(fadt, 260) == 0x601);  // sleep status
 }
 
 TEST_CASE("The MADT lists the IOAPIC and one enabled local APIC for each vCPU") {
@@ -125,13 +128,18 @@ TEST_CASE("The DSDT has one device for each slot, and the serial port and keyboa
   CHECK(dsdt.find("V017") == std::string::npos);
   CHECK(dsdt.find("COM1") != std::string::npos);
   CHECK(dsdt.find("PS2_") != std::string::npos);
+  CHECK(dsdt.find(std::string("_S5_\x12\x07\x04\x0a\x05\x00\x00\x00", 12)) != std::string::npos);
   std::size_t devices = 0;
   for (std::size_t at = dsdt.find("LNRO0005"); at != std::string::npos; at = dsdt.find("LNRO0005", at + 1)) {
     ++devices;
   }
   CHECK(devices == 17);
   // Memory32Fixed of the last slot, then its interrupt: consumer, edge, active high, line 21.
-  const std::string resources("\x86\x09\x00\x01\x00\x10\x01\xc0\x00\x10\x00\x00\x89\x06\x00\x03\x01\x15\x00\x00\x00\x79\x00", 23);
+  const std::string resources(
+      "\x86\x09\x00\x01\x00\x10\x01\xc0\x00\x10\x00\x00"
+      "\x89\x06\x00\x03\x01\x15\x00\x00\x00"
+      "\x79\x00",
+      23);
   CHECK(dsdt.find(resources) != std::string::npos);
 }
 
@@ -154,8 +162,12 @@ TEST_CASE("AML constructs have the bytes of the specification") {
   CHECK(aml::integer(0x100) == std::string("\x0b\x00\x01", 3));
   CHECK(aml::integer(0x10000) == std::string("\x0c\x00\x00\x01\x00", 5));
   CHECK(aml::eisa_id("PNP0501") == "\x0c\x41\xd0\x05\x01");
-  CHECK(aml::string("ab") == std::string("\x0d" "ab\0", 4));
-  CHECK(aml::device("COM1", "") == "\x5b\x82\x05" "COM1");
+  CHECK(aml::string("ab") == std::string("\x0d"
+                                         "ab\0",
+                                         4));
+  CHECK(aml::device("COM1", "") ==
+        "\x5b\x82\x05"
+        "COM1");
   CHECK(aml::io_ports(0x3f8, 8) == "\x47\x01\xf8\x03\xf8\x03\x01\x08");
 }
 

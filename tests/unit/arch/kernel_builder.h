@@ -46,7 +46,9 @@ T read_guest_value(const GuestMemory& memory, std::uint64_t address) {
 }
 
 /// No byte was written by the monitor: what a refusal that came in time looks like.
-inline bool untouched(const GuestMemory& memory) { return memory.dirty_log(0).dirty_page_count() == 0; }
+inline bool untouched(const GuestMemory& memory) {
+  return memory.dirty_log(0).dirty_page_count() == 0;
+}
 
 struct ElfSegment {
   Elf64_Phdr header{};
@@ -120,7 +122,9 @@ std::string raw(T value) {
   return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
-inline std::string pvh_note(std::uint64_t entry) { return note(18, std::string("Xen\0", 4), raw(entry)); }
+inline std::string pvh_note(std::uint64_t entry) {
+  return note(18, std::string("Xen\0", 4), raw(entry));
+}
 
 /// One segment at 16 MiB whose first byte is the entry.
 inline ElfBuilder good_elf() {

@@ -89,9 +89,15 @@ TEST_CASE("A bzImage with an impossible address is refused") {
 
 TEST_CASE("A bzImage that has no room to unpack itself is refused with the size it needs") {
   BzImageBuilder image;
-  SECTION("beyond memory") { image.set<std::uint32_t>(0x260, kMemoryBytes); }
-  SECTION("nothing") { image.set<std::uint32_t>(0x260, 0); }
-  SECTION("at an address that wraps") { image.set<std::uint64_t>(0x258, ~std::uint64_t{0} - 1); }
+  SECTION("beyond memory") {
+    image.set<std::uint32_t>(0x260, kMemoryBytes);
+  }
+  SECTION("nothing") {
+    image.set<std::uint32_t>(0x260, 0);
+  }
+  SECTION("at an address that wraps") {
+    image.set<std::uint64_t>(0x258, ~std::uint64_t{0} - 1);
+  }
   CHECK_THAT(refusal(image), Contains("unpack") && Contains("mem_size_mib"));
 }
 

@@ -42,7 +42,8 @@ TEST_CASE("An ELF kernel without notes is loaded at its physical address for the
 TEST_CASE("A Xen note makes an ELF kernel a PVH kernel with the note's entry") {
   const auto width = GENERATE(std::size_t{4}, std::size_t{8});
   ElfBuilder elf = good_elf();
-  elf.notes(note(1, "GNU\0", "id") + note(18, std::string("Xen\0", 4), raw(std::uint64_t{16 * kTestMib + 4}).substr(0, width)));
+  elf.notes(note(1, "GNU\0", "id") +
+            note(18, std::string("Xen\0", 4), raw(std::uint64_t{16 * kTestMib + 4}).substr(0, width)));
   const GuestMemory memory = make_memory(kMemoryBytes);
   const Fd fd = make_file(elf.bytes());
 
@@ -55,8 +56,8 @@ TEST_CASE("A Xen note makes an ELF kernel a PVH kernel with the note's entry") {
 
 TEST_CASE("Notes of other owners, types and alignments do not make a PVH kernel") {
   ElfBuilder elf = good_elf();
-  elf.notes(note(18, std::string("Zen\0", 4), raw(std::uint64_t{1})) + note(17, std::string("Xen\0", 4), raw(std::uint64_t{1})) +
-            note(18, "Xe", raw(std::uint64_t{1})));
+  elf.notes(note(18, std::string("Zen\0", 4), raw(std::uint64_t{1})) +
+            note(17, std::string("Xen\0", 4), raw(std::uint64_t{1})) + note(18, "Xe", raw(std::uint64_t{1})));
   const GuestMemory memory = make_memory(kMemoryBytes);
   const Fd fd = make_file(elf.bytes());
 
@@ -230,10 +231,18 @@ TEST_CASE("A segment right behind another one is not an overlap") {
 
 TEST_CASE("An entry outside the bytes that came from the file is refused") {
   ElfBuilder elf = good_elf();
-  SECTION("before the segment") { elf.header.e_entry = 16 * kTestMib - 1; }
-  SECTION("in the zeroed part") { elf.header.e_entry = 16 * kTestMib + 11; }
-  SECTION("at the end of the address space") { elf.header.e_entry = ~std::uint64_t{0}; }
-  SECTION("of PVH, while the 64-bit entry is good") { elf.notes(pvh_note(0x8000)); }
+  SECTION("before the segment") {
+    elf.header.e_entry = 16 * kTestMib - 1;
+  }
+  SECTION("in the zeroed part") {
+    elf.header.e_entry = 16 * kTestMib + 11;
+  }
+  SECTION("at the end of the address space") {
+    elf.header.e_entry = ~std::uint64_t{0};
+  }
+  SECTION("of PVH, while the 64-bit entry is good") {
+    elf.notes(pvh_note(0x8000));
+  }
   CHECK_THAT(refusal(elf.bytes()), Contains("entry point"));
 }
 
@@ -264,7 +273,8 @@ TEST_CASE("Malformed notes are refused") {
     CHECK_THAT(refusal(elf.bytes()), Contains("larger than its segment"));
   }
   SECTION("contents that are larger than the segment") {
-    elf.notes(raw(std::uint32_t{4}) + raw(std::uint32_t{0xfffffffc}) + raw(std::uint32_t{18}) + std::string("Xen\0", 4));
+    elf.notes(raw(std::uint32_t{4}) + raw(std::uint32_t{0xfffffffc}) + raw(std::uint32_t{18}) +
+              std::string("Xen\0", 4));
     CHECK_THAT(refusal(elf.bytes()), Contains("larger than its segment"));
   }
   SECTION("more than the limit") {

@@ -32,7 +32,9 @@ TEST_CASE("RAM that does not fit below 256 GiB goes on at 512 GiB") {
   CHECK(pairs(ram_ranges(1024 * kGib)) == Pairs{{0, 3 * kGib}, {4 * kGib, 252 * kGib}, {512 * kGib, 769 * kGib}});
 }
 
-TEST_CASE("No memory gives no region") { CHECK(ram_ranges(0).empty()); }
+TEST_CASE("No memory gives no region") {
+  CHECK(ram_ranges(0).empty());
+}
 
 TEST_CASE("Device slots follow each other from the second page of the gap and from line 5 on") {
   CHECK(mmio_slot_address(0) == 0xc0001000);
@@ -55,7 +57,9 @@ TEST_CASE("The memory map of a large machine lists every region and every reserv
   CHECK(is(4, 4 * kGib, kGib, MemoryKind::Ram));
 }
 
-TEST_CASE("A machine of 1 MiB has no memory above it in its map") { CHECK(memory_map(ram_ranges(kMib)).size() == 3); }
+TEST_CASE("A machine of 1 MiB has no memory above it in its map") {
+  CHECK(memory_map(ram_ranges(kMib)).size() == 3);
+}
 
 }  // namespace
 }  // namespace wisp::arch

@@ -33,7 +33,9 @@ class Folder {
   std::string path_;
 };
 
-bool is_open(int raw) { return ::fcntl(raw, F_GETFD) >= 0; }
+bool is_open(int raw) {
+  return ::fcntl(raw, F_GETFD) >= 0;
+}
 
 std::string refusal(const std::string& path, FileKind kind = FileKind::Regular) {
   const auto result = open_data_file("drive", path, Access::ReadOnly, kind);

@@ -47,7 +47,9 @@ class CapturedLog {
 
 const std::string kTime = R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9} )";
 
-bool matches(const std::string& text, const std::string& pattern) { return std::regex_match(text, std::regex(pattern)); }
+bool matches(const std::string& text, const std::string& pattern) {
+  return std::regex_match(text, std::regex(pattern));
+}
 
 TEST_CASE("A line has a time, the instance, the thread and the message") {
   const CapturedLog captured;

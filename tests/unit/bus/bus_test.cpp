@@ -92,7 +92,8 @@ TEST_CASE("Overlapping, empty and wrapping ranges are refused and change nothing
     std::uint64_t start;
     std::uint64_t size;
   };
-  const Range bad[] = {{0x100, 0x10}, {0xff, 2}, {0x10f, 1}, {0x104, 4}, {0x80, 0x100}, {0x200, 0}, {kMax, 2}, {1, kMax}};
+  const Range bad[] = {{0x100, 0x10}, {0xff, 2},  {0x10f, 1}, {0x104, 4},
+                       {0x80, 0x100}, {0x200, 0}, {kMax, 2},  {1, kMax}};
   for (const Range& range : bad) {
     CAPTURE(range.start, range.size);
     CHECK_FALSE(bus.add(range.start, range.size, other).ok());

@@ -35,7 +35,9 @@ class CapturedLog {
   Fd file_;
 };
 
-BootTimes later() { return {1'012'345, 506'789}; }
+BootTimes later() {
+  return {1'012'345, 506'789};
+}
 
 void write(BootTimer& timer, std::uint64_t offset, std::initializer_list<int> values) {
   std::vector<std::byte> bytes;

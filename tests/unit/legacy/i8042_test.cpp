@@ -21,7 +21,7 @@ class Controller {
     const std::byte byte{static_cast<unsigned char>(value)};
     device->write(offset, std::span(&byte, 1));
   }
-  bool output_full() { return (in(kCommand) & 1) != 0; }
+  bool output_full() { return (in(kCommand)&1) != 0; }
   Bytes answers() {
     Bytes bytes;
     while (output_full()) {
@@ -103,10 +103,10 @@ TEST_CASE("A new command takes the place of one that still waits for its byte") 
 TEST_CASE("The status tells whether the last byte was a command") {
   Controller controller;
   controller.out(kCommand, 0xa7);
-  CHECK((controller.in(kCommand) & 0x08) != 0);
+  CHECK((controller.in(kCommand)&0x08) != 0);
   controller.out(kCommand, 0xd4);
   controller.out(kData, 0);
-  CHECK((controller.in(kCommand) & 0x08) == 0);
+  CHECK((controller.in(kCommand)&0x08) == 0);
 }
 
 TEST_CASE("Each byte signals when it becomes readable") {
@@ -174,7 +174,7 @@ TEST_CASE("Answers that find the buffer full are lost and counted, and never gro
   CHECK(controller.answers() == Bytes(16, 0xfa));
 }
 
-TEST_CASE("The reset command calls for a reset each time, and the controller may be used from within") {
+TEST_CASE("The first reset command calls for a reset, and the controller may be used from within") {
   int resets = 0;
   I8042* inside = nullptr;
   const auto device = I8042::create([&] {
@@ -184,8 +184,9 @@ TEST_CASE("The reset command calls for a reset each time, and the controller may
   inside = device.get();
   const std::byte command{0xfe};
   device->write(kCommand, std::span(&command, 1));
+  device->write(kCommand, std::span(&command, 1));
   CHECK(resets == 1);
-  CHECK(device->metrics().reset_count.total() == 1);
+  CHECK(device->metrics().reset_count.total() == 2);
 }
 
 TEST_CASE("0xfe as data and other commands do not reset") {

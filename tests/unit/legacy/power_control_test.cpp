@@ -24,6 +24,8 @@ TEST_CASE("sleep enable with the soft-off type switches the machine off") {
   Rig rig;
   rig.write(0, 0x20 | (kSoftOff << 2));
   CHECK(rig.power_offs == 1);
+  rig.write(0, 0x20 | (kSoftOff << 2));
+  CHECK(rig.power_offs == 1);
 }
 
 TEST_CASE("other types, a missing enable bit and other registers do nothing") {

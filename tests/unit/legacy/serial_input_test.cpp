@@ -114,7 +114,9 @@ TEST_CASE("Destroying the input in any state leaves nothing behind in the loop")
   Console console;
   console.type(std::string(70, 'x'));
   SECTION("while watching") {}
-  SECTION("while waiting for room") { console.run(); }
+  SECTION("while waiting for room") {
+    console.run();
+  }
   console.input.reset();
   console.guest_reads(100);
   console.type("more");

@@ -27,7 +27,8 @@ constexpr std::uint64_t kScr = 7;
 class Port {
  public:
   Port() : Port(Fd(::memfd_create("console", MFD_CLOEXEC))) {}
-  explicit Port(Fd sink) : sink_raw_(sink.raw()), serial(Serial::create(SerialOutput::owned(std::move(sink))).value()) {}
+  explicit Port(Fd sink)
+      : sink_raw_(sink.raw()), serial(Serial::create(SerialOutput::owned(std::move(sink))).value()) {}
 
   std::uint8_t in(std::uint64_t offset) {
     std::byte value{};
@@ -38,9 +39,7 @@ class Port {
     const std::byte byte{value};
     serial->write(offset, std::span(&byte, 1));
   }
-  void type(const std::string& text) {
-    REQUIRE(serial->put_input(std::as_bytes(std::span(text))) == text.size());
-  }
+  void type(const std::string& text) { REQUIRE(serial->put_input(std::as_bytes(std::span(text))) == text.size()); }
   std::string output() const {
     std::string text(4096, '\0');
     const ssize_t count = ::pread(sink_raw_, text.data(), text.size(), 0);
@@ -91,18 +90,18 @@ TEST_CASE("A driver's probing finds a 16550A and nothing fancier") {
   CHECK(port.in(kIer) == 0);
   // Loopback: RTS and OUT2 come back as CTS and DCD.
   port.out(kMcr, 0x1a);
-  CHECK((port.in(kMsr) & 0xf0) == 0x90);
+  CHECK((port.in(kMsr)&0xf0) == 0x90);
   port.out(kMcr, 0x0b);
-  CHECK((port.in(kMsr) & 0xf0) == 0xb0);
+  CHECK((port.in(kMsr)&0xf0) == 0xb0);
   port.out(kFcr, 0x01);
-  CHECK((port.in(kIir) & 0xe0) == 0xc0);
+  CHECK((port.in(kIir)&0xe0) == 0xc0);
   // The 64-byte mode of the 16750 must not stick.
   port.out(kLcr, 0x80);
   port.out(kFcr, 0x21);
-  CHECK((port.in(kIir) & 0x20) == 0);
+  CHECK((port.in(kIir)&0x20) == 0);
   port.out(kLcr, 0);
   port.out(kFcr, 0);
-  CHECK((port.in(kIir) & 0xc0) == 0);
+  CHECK((port.in(kIir)&0xc0) == 0);
 }
 
 TEST_CASE("The divisor latch hides data and interrupt enable, and shows them again unchanged") {
@@ -160,11 +159,11 @@ TEST_CASE("Input signals when its interrupt is enabled, and is read in order unt
   port.type("hi");
   CHECK(port.interrupted());
   CHECK(port.in(kIir) == 0xc4);
-  CHECK((port.in(kLsr) & 1) == 1);
+  CHECK((port.in(kLsr)&1) == 1);
   CHECK(port.in(kData) == 'h');
-  CHECK((port.in(kLsr) & 1) == 1);
+  CHECK((port.in(kLsr)&1) == 1);
   CHECK(port.in(kData) == 'i');
-  CHECK((port.in(kLsr) & 1) == 0);
+  CHECK((port.in(kLsr)&1) == 0);
   CHECK(port.in(kIir) == 0xc1);
   CHECK_FALSE(port.interrupted());
   CHECK(port.serial->metrics().read_count.total() == 2);
@@ -242,7 +241,7 @@ TEST_CASE("Clearing the receiver FIFO throws input away and makes room") {
   port.type(std::string(64, 'x'));
   REQUIRE(port.serial->input_room() == 0);
   port.out(kFcr, 0x03);
-  CHECK((port.in(kLsr) & 1) == 0);
+  CHECK((port.in(kLsr)&1) == 0);
   CHECK(port.serial->room_event().drain() == 1);
   CHECK(port.serial->input_room() == 64);
 }
@@ -252,9 +251,9 @@ TEST_CASE("Changing the FIFO mode clears the receiver, writing the same mode doe
   port.out(kFcr, 0x01);
   port.type("a");
   port.out(kFcr, 0x01);
-  CHECK((port.in(kLsr) & 1) == 1);
+  CHECK((port.in(kLsr)&1) == 1);
   port.out(kFcr, 0x00);
-  CHECK((port.in(kLsr) & 1) == 0);
+  CHECK((port.in(kLsr)&1) == 0);
 }
 
 TEST_CASE("In loopback mode what is sent is received, and neither sink nor input takes part") {
@@ -264,7 +263,7 @@ TEST_CASE("In loopback mode what is sent is received, and neither sink nor input
   CHECK(port.in(kData) == 'L');
   CHECK(port.output().empty());
   port.type("lost");
-  CHECK((port.in(kLsr) & 1) == 0);
+  CHECK((port.in(kLsr)&1) == 0);
 }
 
 TEST_CASE("A loopback overrun is reported once, with its interrupt") {
@@ -390,7 +389,7 @@ TEST_CASE("Registers and input may be used from several threads at once without 
   int received = 0;
   bool in_order = true;
   while (received < kBytes) {
-    if ((port.in(kLsr) & 1) != 0) {
+    if ((port.in(kLsr)&1) != 0) {
       in_order = in_order && port.in(kData) == (received & 0xff);
       ++received;
     }
@@ -408,7 +407,8 @@ TEST_CASE("The metrics carry the names of the uart group") {
     names += std::string(field.name) + " ";
   }
   CHECK(names ==
-        "error_count flush_count missed_read_count missed_write_count read_count write_count rate_limiter_dropped_bytes ");
+        "error_count flush_count missed_read_count missed_write_count read_count write_count "
+        "rate_limiter_dropped_bytes ");
 }
 
 }  // namespace

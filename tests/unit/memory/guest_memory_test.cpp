@@ -23,9 +23,8 @@ constexpr std::uint64_t kMaxAddress = ~std::uint64_t{0};
 
 /// Two regions side by side, a hole, and one above 4 GiB: RAM as a large machine has it, in small.
 GuestMemory make_memory() {
-  const std::array<GuestRange, 3> ranges = {{{GuestAddress(0), 0x4000},
-                                             {GuestAddress(0x4000), 0x4000},
-                                             {GuestAddress(4 * kGib), 0x2000}}};
+  const std::array<GuestRange, 3> ranges = {
+      {{GuestAddress(0), 0x4000}, {GuestAddress(0x4000), 0x4000}, {GuestAddress(4 * kGib), 0x2000}}};
   return GuestMemory::create(ranges, PageBacking::Normal).value();
 }
 
@@ -43,7 +42,8 @@ bool write_text(const GuestMemory& memory, std::uint64_t address, const std::str
 
 TEST_CASE("Fresh memory is zero, and what was written is read back, at both ends of each region") {
   const GuestMemory memory = make_memory();
-  for (const std::uint64_t address : {std::uint64_t{0}, std::uint64_t{0x3ffe}, std::uint64_t{0x4000}, 4 * kGib, 4 * kGib + 0x1ffe}) {
+  for (const std::uint64_t address :
+       {std::uint64_t{0}, std::uint64_t{0x3ffe}, std::uint64_t{0x4000}, 4 * kGib, 4 * kGib + 0x1ffe}) {
     CAPTURE(address);
     CHECK(read_text(memory, address, 2) == std::string(2, '\0'));
     CHECK(write_text(memory, address, "ab"));
@@ -57,10 +57,10 @@ TEST_CASE("Ranges that leave a region, lie in a hole or wrap are nothing, whoeve
     std::uint64_t address;
     std::uint64_t length;
   };
-  const Case bad[] = {{0x3fff, 2},          // across two regions that touch
-                      {0x7fff, 2},          // into the hole
-                      {0x8000, 1},          // in the hole
-                      {4 * kGib - 1, 2},    // out of the hole
+  const Case bad[] = {{0x3fff, 2},        // across two regions that touch
+                      {0x7fff, 2},        // into the hole
+                      {0x8000, 1},        // in the hole
+                      {4 * kGib - 1, 2},  // out of the hole
                       {4 * kGib + 0x2000, 1},
                       {0, 0x4001},
                       {0, kMaxAddress},

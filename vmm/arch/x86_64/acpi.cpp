@@ -141,18 +141,17 @@ aml::Bytes virtio_device(MmioSlot slot) {
 aml::Bytes serial_port() {
   return aml::device("COM1", aml::name("_HID", aml::eisa_id("PNP0501")) + aml::name("_UID", aml::integer(0)) +
                                  aml::name("_DDN", aml::string("COM1")) +
-                                 aml::name("_CRS", aml::resource_template(
-                                                       aml::io_ports(kSerialPort, kSerialPortCount) +
-                                                       aml::interrupt(kSerialGsi))));
+                                 aml::name("_CRS", aml::resource_template(aml::io_ports(kSerialPort, kSerialPortCount) +
+                                                                          aml::interrupt(kSerialGsi))));
 }
 
 aml::Bytes keyboard_controller() {
   return aml::device(
-      "PS2_", aml::name("_HID", aml::eisa_id("PNP0303")) + aml::name("_UID", aml::integer(0)) +
-                  aml::name("_CRS", aml::resource_template(
-                                        aml::io_ports(kKeyboardPort, 1) +
-                                        aml::io_ports(static_cast<std::uint16_t>(kKeyboardCommandPort), 1) +
-                                        aml::interrupt(kKeyboardGsi))));
+      "PS2_",
+      aml::name("_HID", aml::eisa_id("PNP0303")) + aml::name("_UID", aml::integer(0)) +
+          aml::name("_CRS", aml::resource_template(aml::io_ports(kKeyboardPort, 1) +
+                                                   aml::io_ports(static_cast<std::uint16_t>(kKeyboardCommandPort), 1) +
+                                                   aml::interrupt(kKeyboardGsi))));
 }
 
 ByteTable dsdt(const AcpiConfig& config) {

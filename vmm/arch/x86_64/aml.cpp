@@ -89,7 +89,9 @@ Bytes package(std::initializer_list<Bytes> elements) {
   return bytes({kPackageOp}) + with_length(contents);
 }
 
-Bytes string(std::string_view text) { return bytes({0x0d}) + Bytes(text) + Bytes(1, '\0'); }
+Bytes string(std::string_view text) {
+  return bytes({0x0d}) + Bytes(text) + Bytes(1, '\0');
+}
 
 Bytes eisa_id(std::string_view id) {
   WISP_ASSERT(id.size() == 7);

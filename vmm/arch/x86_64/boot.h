@@ -1,11 +1,12 @@
 // The one entry point of this folder: makes a memory bootable.
 //
-//   const BootInputs inputs{.kernel = fd, .initrd = {}, .boot_args = "console=ttyS0", .vcpu_count = 2, .devices = {...}};
+//   const BootInputs inputs{.kernel = fd, .initrd = {}, .boot_args = "quiet", .vcpu_count = 2, .devices = {...}};
 //   const BootState boot = WISP_TRY(prepare_boot(memory, inputs));
 //   vcpu.set(boot_registers(boot.protocol, boot.entry)); ...
 //
-// Loads kernel and initrd, completes the command line, and writes the firmware tables and what the kernel's boot protocol
-// asks for. `memory` must be fresh: zeros are not written where zeros already are. After an error it must be thrown away.
+// Loads kernel and initrd, completes the command line, and writes the firmware tables and what the kernel's boot
+// protocol asks for. `memory` must be fresh: zeros are not written where zeros already are. After an error it must be
+// thrown away.
 #pragma once
 
 #include <optional>

@@ -15,7 +15,7 @@ using ByteTable = std::vector<std::byte>;
 
 /// A structure of Le integers and byte arrays.
 template <typename T>
-concept PackedStruct = alignof(T) == 1 && std::has_unique_object_representations_v<T> && std::is_trivially_copyable_v<T>;
+concept PackedStruct = alignof(T) == 1 && std::has_unique_object_representations_v<T>&& std::is_trivially_copyable_v<T>;
 
 template <PackedStruct T>
 void append(ByteTable& table, const T& value) {

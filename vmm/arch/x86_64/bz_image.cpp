@@ -73,7 +73,8 @@ Result<SetupHeader> read_setup_header(const GuestImage& image, std::uint64_t fil
 
 /// How much of it is header is what the file says, within what there is.
 Status trim_setup_header(const GuestImage& image, const Header& header, SetupHeader& bytes) {
-  const std::uint64_t size = std::min<std::uint64_t>(0x202U + header.jump_distance, kSetupHeaderLimit) - kSetupHeaderOffset;
+  const std::uint64_t size =
+      std::min<std::uint64_t>(0x202U + header.jump_distance, kSetupHeaderLimit) - kSetupHeaderOffset;
   if (size < sizeof(Header) || size > bytes.size()) {
     return image.refuse("is a bzImage whose setup header is " + std::to_string(size) + " bytes long", kRemedyDamaged);
   }
@@ -81,7 +82,8 @@ Status trim_setup_header(const GuestImage& image, const Header& header, SetupHea
   return {};
 }
 
-/// The image unpacks itself to pref_address and needs init_size bytes there, or behind itself when it was loaded higher.
+/// The image unpacks itself to pref_address and needs init_size bytes there, or behind itself when it was loaded
+/// higher.
 Result<std::uint64_t> end_of_unpacking(const GuestImage& image, const Header& header, const GuestMemory& memory) {
   const std::uint64_t start = std::max<std::uint64_t>(header.pref_address, header.code32_start);
   if (header.init_size == 0 || !memory.readable(GuestAddress(start), header.init_size)) {

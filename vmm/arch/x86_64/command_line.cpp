@@ -10,8 +10,9 @@ static_assert(kCommandLine.size_bytes == kMaxCommandLineBytes);
 
 Status check(std::string_view text, std::string_view addition) {
   if (text.find('\0') != std::string_view::npos || addition.find('\0') != std::string_view::npos) {
-    return Error(ErrorCode::InvalidArgument,
-                 "The kernel command line is invalid: it contains a NUL byte, which would end it. Remove it from boot_args");
+    return Error(
+        ErrorCode::InvalidArgument,
+        "The kernel command line is invalid: it contains a NUL byte, which would end it. Remove it from boot_args");
   }
   const std::size_t needed = text.size() + (addition.empty() ? 0 : addition.size() + 1) + 1;
   if (needed > kMaxCommandLineBytes) {
@@ -24,7 +25,9 @@ Status check(std::string_view text, std::string_view addition) {
   return {};
 }
 
-bool is_blank(char character) { return character == ' ' || (character >= '\t' && character <= '\r'); }
+bool is_blank(char character) {
+  return character == ' ' || (character >= '\t' && character <= '\r');
+}
 
 /// Where a word that is exactly "--" begins; the kernel's parser does not split inside double quotes.
 std::optional<std::size_t> find_separator(std::string_view text) {

@@ -55,7 +55,9 @@ struct BitRule {
   std::uint32_t clear;
 };
 
-constexpr std::uint32_t bit(unsigned index) { return 1U << index; }
+constexpr std::uint32_t bit(unsigned index) {
+  return 1U << index;
+}
 
 constexpr std::array<BitRule, 4> kCommonRules = {{
     // TSC_DEADLINE and HYPERVISOR; no PDCM (performance MSRs) and no VMX
@@ -119,7 +121,8 @@ void replace_field(__u32& value, unsigned shift, unsigned width, std::uint32_t f
 
 enum class Indexed { No, Yes };
 
-kvm_cpuid_entry2 make_entry(std::uint32_t leaf, std::uint32_t subleaf, Indexed indexed, const kvm_cpuid_entry2& values) {
+kvm_cpuid_entry2 make_entry(std::uint32_t leaf, std::uint32_t subleaf, Indexed indexed,
+                            const kvm_cpuid_entry2& values) {
   kvm_cpuid_entry2 entry = values;
   entry.function = leaf;
   entry.index = subleaf;
@@ -166,7 +169,8 @@ void set_brand(Entries& entries, std::string brand) {
   }
 }
 
-/// "Intel(R) Xeon(R) Processor @ 2.90GHz": the host's model stays private, its frequency does not matter to anybody else.
+/// "Intel(R) Xeon(R) Processor @ 2.90GHz": the host's model stays private, its frequency does not matter to anybody
+/// else.
 std::string intel_brand(const std::string& host) {
   constexpr std::string_view kBrand = "Intel(R) Xeon(R) Processor";
   constexpr std::string_view kUnit = "GHz";
@@ -223,7 +227,8 @@ void normalize_common(Entries& entries, const CpuTopology& topology, HostCpuid h
     replace_field(entry->ebx, 16, 8, std::bit_ceil(std::uint32_t{topology.vcpu_count}));
     replace_field(entry->edx, 28, 1, topology.vcpu_count > 1 ? 1 : 0);
   }
-  if (const kvm_cpuid_entry2* maximum = find(entries, kLeafVendor); maximum != nullptr && maximum->eax >= kLeafTopology) {
+  if (const kvm_cpuid_entry2* maximum = find(entries, kLeafVendor);
+      maximum != nullptr && maximum->eax >= kLeafTopology) {
     put_topology(entries, kLeafTopology, topology);
   }
   for (const std::uint32_t leaf : {kLeafL1Caches, kLeafL2Caches}) {

@@ -17,7 +17,8 @@ namespace {
 
 constexpr const char* kRemedyFormat = "Give an uncompressed x86-64 kernel (vmlinux), not a compressed or foreign one";
 constexpr const char* kRemedyDamaged = "The file is damaged; copy or build it again";
-constexpr const char* kRemedyLinked = "Link the kernel for addresses from 1 MiB to the end of guest memory, or raise mem_size_mib";
+constexpr const char* kRemedyLinked =
+    "Link the kernel for addresses from 1 MiB to the end of guest memory, or raise mem_size_mib";
 
 /// XEN_ELFNOTE_PHYS32_ENTRY: the 32-bit physical address of the PVH entry point.
 constexpr Elf64_Word kNotePhys32Entry = 18;
@@ -83,7 +84,8 @@ Result<std::vector<Elf64_Phdr>> loadable_segments(const GuestImage& image, const
       return image.refuse(name + ", below 1 MiB, where the boot structures are", kRemedyLinked);
     }
     if (!memory.readable(GuestAddress(segment.p_paddr), segment.p_memsz)) {
-      return image.refuse(name + " of " + std::to_string(segment.p_memsz) + " bytes, outside guest memory", kRemedyLinked);
+      return image.refuse(name + " of " + std::to_string(segment.p_memsz) + " bytes, outside guest memory",
+                          kRemedyLinked);
     }
     segments.push_back(segment);
   }

@@ -1,4 +1,4 @@
-// Segment descriptors: one description that becomes both an entry of the table in guest memory and a processor register.
+// Segment descriptors: one description becomes both an entry of the table in guest memory and a processor register.
 #pragma once
 
 #include <linux/kvm.h>
@@ -7,8 +7,8 @@
 
 namespace wisp::arch {
 
-/// A flat segment (base 0). `flags` holds the access byte in bits 7:0 and G, D/B, L, AVL in bits 15:12, as they stand in
-/// the descriptor. `limit` counts bytes, or 4 KiB units when G is set.
+/// A flat segment (base 0). `flags` holds the access byte in bits 7:0 and G, D/B, L, AVL in bits 15:12, as they stand
+/// in the descriptor. `limit` counts bytes, or 4 KiB units when G is set.
 struct Segment {
   std::uint16_t flags = 0;
   std::uint32_t limit = 0;
@@ -23,7 +23,7 @@ constexpr std::uint64_t gdt_entry(Segment segment) {
 
 /// The register that a load of selector `index * 8` from that table would give.
 constexpr kvm_segment segment_register(Segment segment, std::uint16_t index) {
-  const auto bit = [&](unsigned shift) { return static_cast<__u8>((segment.flags >> shift) & 1U); };
+  const auto bit = [&](unsigned shift) { return static_cast<__u8>((unsigned{segment.flags} >> shift) & 1U); };
   kvm_segment out{};
   out.limit = (segment.flags & kSegmentGranularity) != 0 ? (segment.limit << 12) | 0xfffU : segment.limit;
   out.selector = static_cast<__u16>(index * 8);

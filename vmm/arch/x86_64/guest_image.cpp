@@ -55,9 +55,9 @@ Status GuestImage::load(std::uint64_t offset, std::uint64_t length, const GuestM
                         GuestAddress address) const {
   auto rest = memory.writable(address, length);
   if (!rest) {
-    return refuse("does not fit into guest memory: " + std::to_string(length) + " bytes at " +
-                      arch::hex(address.value()),
-                  "Raise mem_size_mib");
+    return refuse(
+        "does not fit into guest memory: " + std::to_string(length) + " bytes at " + arch::hex(address.value()),
+        "Raise mem_size_mib");
   }
   while (!rest->empty()) {
     const iovec window = rest->lend_iovec(KernelIoKey{});

@@ -5,8 +5,8 @@
 //   WISP_TRY(image.read_header(0, header));              // small parts, into our memory, to be checked
 //   WISP_TRY(image.load(offset, size, memory, address)); // the bulk, never through our memory
 //
-// The file is somebody else's: it may be cut or rewritten while we read. What was checked is the copy that was read, and a
-// read that ends early is an error that says so.
+// The file is somebody else's: it may be cut or rewritten while we read. What was checked is the copy that was read,
+// and a read that ends early is an error that says so.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,8 @@ constexpr std::uint64_t kBzMagicOffset = 0x202;
 constexpr std::array<char, 4> kBzMagic = {'H', 'd', 'r', 'S'};
 constexpr std::array<char, 4> kElfMagic = {'\x7f', 'E', 'L', 'F'};
 
-Result<bool> has_magic(const GuestImage& image, std::uint64_t file_size, std::uint64_t offset, std::array<char, 4> magic) {
+Result<bool> has_magic(const GuestImage& image, std::uint64_t file_size, std::uint64_t offset,
+                       std::array<char, 4> magic) {
   if (!range_fits(offset, magic.size(), file_size)) {
     return false;
   }

@@ -9,8 +9,8 @@
 //   bzImage  boot protocol 2.12 or newer with a 64-bit entry. The protected-mode part goes to code32_start.
 //
 // The file is not trusted. Counts and sizes have the limits below, sums are checked, segments lie in RAM at or above
-// 1 MiB and do not overlap, and the entry points into bytes that came from the file. A refused kernel may have left parts
-// in memory; the caller throws that memory away.
+// 1 MiB and do not overlap, and the entry points into bytes that came from the file. A refused kernel may have left
+// parts in memory; the caller throws that memory away.
 #pragma once
 
 #include <array>

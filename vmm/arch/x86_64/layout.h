@@ -1,7 +1,7 @@
 // The guest's physical address map, as numbers. Every other file of the boot protocol takes its addresses from here.
 //
 //   0x0000_0000  RAM      boot structures below 0x9_fc00, then the firmware tables, the kernel from 1 MiB on
-//   0xc000_0000  gap      1 GiB for devices: boot timer, virtio-mmio slots, (PCI window), IOAPIC, LAPIC, KVM's own pages
+//   0xc000_0000  gap      1 GiB for devices: boot timer, virtio slots, (PCI window), IOAPIC, LAPIC, KVM's own pages
 //   0x1_0000_0000  RAM    what does not fit below 3 GiB, up to 256 GiB
 //   0x40_0000_0000  gap   256 GiB for 64-bit device windows
 //   0x80_0000_0000  RAM   what does not fit below 256 GiB
@@ -85,7 +85,9 @@ struct MmioSlot {
 constexpr std::uint64_t mmio_slot_address(std::uint32_t index) {
   return kMmioWindow.start.value() + index * kMmioSlotSizeBytes;
 }
-constexpr std::uint32_t mmio_slot_gsi(std::uint32_t index) { return kFirstMmioGsi + index; }
+constexpr std::uint32_t mmio_slot_gsi(std::uint32_t index) {
+  return kFirstMmioGsi + index;
+}
 constexpr MmioSlot mmio_slot(std::uint32_t index) {
   return {GuestAddress(mmio_slot_address(index)), mmio_slot_gsi(index)};
 }
@@ -93,7 +95,9 @@ constexpr MmioSlot mmio_slot(std::uint32_t index) {
 /// The RAM regions of a machine with `memory_bytes` of memory: ascending, disjoint, one to three of them.
 std::vector<GuestRange> ram_ranges(std::uint64_t memory_bytes);
 
-constexpr std::uint64_t end_of(GuestRange range) { return range.start.value() + range.size_bytes; }
+constexpr std::uint64_t end_of(GuestRange range) {
+  return range.start.value() + range.size_bytes;
+}
 
 namespace layout_check {
 
@@ -107,10 +111,26 @@ constexpr bool ascending_and_disjoint(const std::array<GuestRange, N>& ranges) {
   return true;
 }
 
-static_assert(ascending_and_disjoint(std::array{
-    kBootGdt, kBootIdt, kPvhStartInfo, kPvhModules, kZeroPage, kBootStack, kPml4, kPdpt, kPageDirectory, kCommandLine,
-    kSystemArea, kRsdp, GuestRange{GuestAddress(kKernelMinimum), kLowRamEnd - kKernelMinimum}, kBootTimer, kMmioWindow,
-    kPciConfigWindow, kIoApic, kLocalApic, kKvmTss, GuestRange{GuestAddress(kHighRamStart), kHighRamEnd - kHighRamStart}}));
+static_assert(ascending_and_disjoint(std::array{kBootGdt,
+                                                kBootIdt,
+                                                kPvhStartInfo,
+                                                kPvhModules,
+                                                kZeroPage,
+                                                kBootStack,
+                                                kPml4,
+                                                kPdpt,
+                                                kPageDirectory,
+                                                kCommandLine,
+                                                kSystemArea,
+                                                kRsdp,
+                                                GuestRange{GuestAddress(kKernelMinimum), kLowRamEnd - kKernelMinimum},
+                                                kBootTimer,
+                                                kMmioWindow,
+                                                kPciConfigWindow,
+                                                kIoApic,
+                                                kLocalApic,
+                                                kKvmTss,
+                                                GuestRange{GuestAddress(kHighRamStart), kHighRamEnd - kHighRamStart}}));
 static_assert(mmio_slot_address(kMaxMmioDevices) <= end_of(kMmioWindow));
 
 }  // namespace layout_check

@@ -96,15 +96,21 @@ void add_processors(ByteTable& table, ConfigurationHeader& header, std::uint8_t 
 void add_interrupts(ByteTable& table, ConfigurationHeader& header, std::uint8_t io_apic_id) {
   for (std::uint8_t line = 0; line < kIoApicLineCount; ++line) {
     add_entry(table, header,
-              InterruptEntry{.type = kIoInterrupt, .interrupt_type = kVectored, .source_line = line,
-                             .apic_id = io_apic_id, .apic_line = line});
+              InterruptEntry{.type = kIoInterrupt,
+                             .interrupt_type = kVectored,
+                             .source_line = line,
+                             .apic_id = io_apic_id,
+                             .apic_line = line});
   }
   add_entry(table, header,
-            InterruptEntry{.type = kLocalInterrupt, .interrupt_type = kExternal, .source_line = 0, .apic_id = 0,
-                           .apic_line = 0});
+            InterruptEntry{
+                .type = kLocalInterrupt, .interrupt_type = kExternal, .source_line = 0, .apic_id = 0, .apic_line = 0});
   add_entry(table, header,
-            InterruptEntry{.type = kLocalInterrupt, .interrupt_type = kNonMaskable, .source_line = 0,
-                           .apic_id = kEveryLocalApic, .apic_line = 1});
+            InterruptEntry{.type = kLocalInterrupt,
+                           .interrupt_type = kNonMaskable,
+                           .source_line = 0,
+                           .apic_id = kEveryLocalApic,
+                           .apic_line = 1});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The PVH boot protocol (Xen's "x86/HVM direct boot ABI"): how a kernel with a PVH entry note learns of its surroundings.
+// The PVH boot protocol (Xen's "x86/HVM direct boot ABI"): how a kernel with a PVH note learns of its surroundings.
 #pragma once
 
 #include "vmm/arch/x86_64/linux64.h"

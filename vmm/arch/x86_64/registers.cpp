@@ -103,8 +103,8 @@ kvm_sregs boot_special_registers(BootProtocol protocol, const kvm_sregs& at_rese
     sregs.cr4 = 0;
   } else {
     // A processor comes out of reset with its caches off; firmware has turned them on by the time a kernel is entered.
-    sregs.cr0 = (at_reset.cr0 & ~(kCr0CacheDisable | kCr0NotWriteThrough)) | kCr0ProtectedMode | kCr0ExtensionType |
-                kCr0Paging;
+    sregs.cr0 =
+        (at_reset.cr0 & ~(kCr0CacheDisable | kCr0NotWriteThrough)) | kCr0ProtectedMode | kCr0ExtensionType | kCr0Paging;
     sregs.cr3 = kPml4.start.value();
     sregs.cr4 |= kCr4PhysicalAddressExtension;
     sregs.efer |= kEferLongModeEnable | kEferLongModeActive;
@@ -119,7 +119,9 @@ kvm_fpu boot_fpu() {
   return fpu;
 }
 
-std::span<const kvm_msr_entry> boot_msrs() { return kBootMsrs; }
+std::span<const kvm_msr_entry> boot_msrs() {
+  return kBootMsrs;
+}
 
 void set_local_interrupts(kvm_lapic_state& lapic) {
   set_delivery_mode(lapic, kLapicLint0, kDeliverExtInt);
