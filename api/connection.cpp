@@ -37,18 +37,22 @@ Connection::Progress Connection::handle(Outcome outcome) {
   switch (outcome.kind) {
     case OutcomeKind::NeedMore: return receive_more();
     case OutcomeKind::SendContinue: return send_all(continue_response());
-    case OutcomeKind::Ready: {
-      const Progress progress = send_all(context_.engine.respond(outcome.request, context_.router));
-      // What is here of the next request starts its time now, not when the previous one was received.
-      request_deadline_ns_ = deadline_after(context_.limits.request_deadline_ms);
-      return progress;
-    }
+    case OutcomeKind::Ready: return answer(outcome.request);
     case OutcomeKind::Refused:
       return send_all(context_.engine.respond(http_fault(outcome.error), AfterAnswer::KeepOpen));
     case OutcomeKind::Fault: break;
   }
   refuse_and_linger(outcome.error);
   return Progress::End;
+}
+
+Connection::Progress Connection::answer(const HttpRequest& request) {
+  context_.unanswered_count.fetch_add(1, std::memory_order_acq_rel);
+  const Progress progress = send_all(context_.engine.respond(request, context_.router));
+  context_.unanswered_count.fetch_sub(1, std::memory_order_acq_rel);
+  // What is here of the next request starts its time now, not when the previous one was received.
+  request_deadline_ns_ = deadline_after(context_.limits.request_deadline_ms);
+  return progress;
 }
 
 Connection::Progress Connection::receive_more() {

@@ -7,6 +7,7 @@
 // When the client ends its side, requests that are here in full are still carried out and answered.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string_view>
 
@@ -32,6 +33,8 @@ struct ConnectionContext {
   Router& router;
   const Clock& clock;
   ConnectionLimits limits;
+  /// Requests that were received whole and whose answers are not sent yet.
+  std::atomic<int> unanswered_count = 0;
 };
 
 class Connection {
@@ -47,6 +50,7 @@ class Connection {
   enum class Received { Bytes, Ended, TooLate };
 
   Progress handle(Outcome outcome);
+  Progress answer(const HttpRequest& request);
   Progress receive_more();
   Received receive();
   Progress send_all(std::string_view bytes);

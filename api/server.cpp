@@ -97,6 +97,8 @@ class ApiServer::Impl {
     return {};
   }
 
+  int unanswered_count() const { return context_.unanswered_count.load(std::memory_order_acquire); }
+
   void stop() {
     {
       const std::lock_guard lock(mutex_);
@@ -230,6 +232,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::create(ApiOptions options, Command
 
 Status ApiServer::start() {
   return impl_->start();
+}
+
+int ApiServer::unanswered_count() const {
+  return impl_->unanswered_count();
 }
 
 void ApiServer::stop() {

@@ -29,6 +29,8 @@
 namespace wisp {
 namespace {
 
+/// How long the end of the process waits for answers that are being sent.
+constexpr std::uint64_t kLastAnswersMs = 100;
 constexpr std::size_t kMaxConfigFileBytes = 1024 * 1024;
 
 /// Says the reason on standard error and in the log; the caller returns the code.
@@ -157,7 +159,16 @@ class Monitor final : public EventHandler {
     loop_->stop();
   }
 
+  /// The request that made the guest end (InstanceStart of a guest that resets at once, say) is answered first.
+  void finish_answers() {
+    const std::uint64_t deadline_us = monotonic_us() + kLastAnswersMs * 1000;
+    while (api_ != nullptr && api_->unanswered_count() > 0 && monotonic_us() < deadline_us) {
+      loop_->run_once(1);
+    }
+  }
+
   ExitCode finish() {
+    finish_answers();
     (void)controller_->metrics_sink().flush();
     if (exit_code_ == ExitCode::Ok) {
       WISP_LOG(Info, "wisp exiting successfully. exit_code=0");
