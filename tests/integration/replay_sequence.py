@@ -115,7 +115,7 @@ class Sequence:
     def title(step):
         if "do" in step:
             return step["do"]
-        return "%s %s %s" % (step["method"], step["path"][:80], str(step.get("body", step.get("text", "")))[:160])
+        return "%s %s %.160r" % (step["method"], step["path"][:80], step.get("body", step.get("text", "")))
 
     def check_end(self, end):
         if not end["alive"]:
