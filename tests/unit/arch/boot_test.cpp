@@ -135,6 +135,10 @@ TEST_CASE("An initrd that would touch the kernel, is empty, or is larger than me
   REQUIRE_FALSE(touching.ok());
   CHECK_THAT(touching.error().text(), Contains("initrd") && Contains("mem_size_mib"));
 
+  // Its first byte would lie above the kernel, but its page would not.
+  const Fd odd = make_file(std::string(5000, 'x'));
+  CHECK_FALSE(load_initrd(odd.ref(), memory, kMemoryBytes - 5000).ok());
+
   const Fd empty = make_file("");
   const auto nothing = load_initrd(empty.ref(), memory, 0);
   REQUIRE_FALSE(nothing.ok());

@@ -86,7 +86,7 @@ Status trim_setup_header(const GuestImage& image, const Header& header, SetupHea
 /// higher.
 Result<std::uint64_t> end_of_unpacking(const GuestImage& image, const Header& header, const GuestMemory& memory) {
   const std::uint64_t start = std::max<std::uint64_t>(header.pref_address, header.code32_start);
-  if (header.init_size == 0 || !memory.readable(GuestAddress(start), header.init_size)) {
+  if (!memory.readable(GuestAddress(start), header.init_size)) {
     return image.refuse("is a bzImage that needs " + std::to_string(header.init_size) + " bytes of memory at " +
                             hex(start) + " to unpack itself",
                         kRemedyMemory);
