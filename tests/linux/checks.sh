@@ -137,15 +137,8 @@ machine_off() {
     fail poweroff "the kernel did not come up"
     return
   fi
-  wait_for_exit 3
-  if [ "$exit_code" = alive ]; then
-    api GET /
-    exit_code="alive $status"
-  fi
-  case $exit_code in
-    0 | 'alive 200') pass poweroff "$exit_code" ;;
-    *) fail poweroff "$exit_code" ;;
-  esac
+  wait_for_exit 30
+  check poweroff "$exit_code" 0
   stop_monitor
 }
 
