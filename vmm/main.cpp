@@ -1,4 +1,5 @@
-// wisp: the monitor's program. Reads the command line, makes the loop, the controller and the API, and waits for the end.
+// wisp: the monitor's program. Reads the command line, makes the loop, the controller and the API, and waits for the
+// end.
 //
 // Order: answer --help and --version; logger; signals; metrics; the API socket (so that a client finds it early); the
 // configuration file; then the loop. Nothing touches KVM before the machine is started.
@@ -19,11 +20,11 @@
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
 #include "vmm/cli/arguments.h"
+#include "vmm/cli/monitor_metrics.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/process.h"
 #include "vmm/control/controller.h"
 #include "vmm/control/logger_config.h"
-#include "vmm/cli/monitor_metrics.h"
 #include "vmm/legacy/terminal.h"
 
 namespace wisp {
@@ -86,8 +87,9 @@ class Monitor final : public EventHandler {
     reserve_descriptor_table();
     loop_ = WISP_TRY(EventLoop::create());
     (void)WISP_TRY(loop_->watch(signals_.ref(), Interest::Readable, *this));
-    controller_ = std::make_unique<VmController>(
-        *loop_, metrics_.registry, metrics_.machine, ControllerOptions{options_.instance_id, options_.boot_timer}, [this](ExitCode code) { end(code); });
+    controller_ = std::make_unique<VmController>(*loop_, metrics_.registry, metrics_.machine,
+                                                 ControllerOptions{options_.instance_id, options_.boot_timer},
+                                                 [this](ExitCode code) { end(code); });
     metrics_.register_all(controller_->metrics_sink());
     if (options_.metrics_path) {
       (void)WISP_TRY(controller_->metrics_sink().configure(MetricsConfig{*options_.metrics_path, false, {}}));
@@ -104,10 +106,12 @@ class Monitor final : public EventHandler {
 
   void record_start_times() {
     if (options_.start_time_us) {
-      metrics_.api_server.process_startup_time_us.set(monotonic_us() - std::min(monotonic_us(), *options_.start_time_us));
+      metrics_.api_server.process_startup_time_us.set(monotonic_us() -
+                                                      std::min(monotonic_us(), *options_.start_time_us));
     }
     if (options_.start_time_cpu_us) {
-      const std::uint64_t used_us = process_cpu_time_us() - std::min(process_cpu_time_us(), *options_.start_time_cpu_us);
+      const std::uint64_t used_us =
+          process_cpu_time_us() - std::min(process_cpu_time_us(), *options_.start_time_cpu_us);
       metrics_.api_server.process_startup_time_cpu_us.set(used_us + options_.parent_cpu_time_us);
     }
   }
@@ -129,7 +133,8 @@ class Monitor final : public EventHandler {
       return std::move(commands).error().with_prefix("Configuration for VMM from one single json failed: ");
     }
     for (Command& command : std::move(commands).value().commands) {
-      (void)WISP_TRY(submit_and_expect_success(std::move(command), "Configuration for VMM from one single json failed: "));
+      (void)WISP_TRY(
+          submit_and_expect_success(std::move(command), "Configuration for VMM from one single json failed: "));
     }
     return submit_and_expect_success(InstanceStart{}, "Could not Start MicroVM from one single json: ");
   }

@@ -98,7 +98,9 @@ Client::Client(const std::string& path) {
   }
 }
 
-Client::~Client() { ::close(fd_); }
+Client::~Client() {
+  ::close(fd_);
+}
 
 int Client::request(const std::string& method, const std::string& path, const std::string& body) const {
   std::string text = method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n";

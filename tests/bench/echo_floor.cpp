@@ -1,5 +1,5 @@
-// echo_floor: what a request over a Unix socket costs without any work. Accepts one connection on the given path and sends
-// back whatever comes, until the client goes.
+// echo_floor: what a request over a Unix socket costs without any work. Accepts one connection on the given path and
+// sends back whatever comes, until the client goes.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 // floor: the physical limit of a monitor on this host. Bare KVM calls, one vCPU, one memory slot, one port write by the
-// guest, nothing else. `floor [MiB]` prints one byte at the guest's first port write; tests/bench times it from the spawn.
+// guest, nothing else. `floor [MiB]` prints one byte at the guest's first port write; tests/bench times it from the
+// spawn.
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>

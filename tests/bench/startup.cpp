@@ -1,5 +1,5 @@
-// bench_startup: what wisp adds to the physical limit at start. Every figure of wisp is measured in the same loop as its
-// floor, run after run in turn, so that noise hits both; the table gives medians and their ratio.
+// bench_startup: what wisp adds to the physical limit at start. Every figure of wisp is measured in the same loop as
+// its floor, run after run in turn, so that noise hits both; the table gives medians and their ratio.
 //
 //   bench_startup WISP FLOOR ECHO_FLOOR DIRECTORY RUNS     prints one JSON object
 #include <sys/stat.h>
@@ -62,9 +62,9 @@ std::string machine_config() {
 }
 
 void write_config(const Setup& setup) {
-  std::ofstream(setup.file("config.json")) << R"({"machine-config":)" << machine_config()
-                                           << R"(,"boot-source":{"kernel_image_path":")" << setup.file("guest.elf")
-                                           << R"("},"drives":[]})";
+  std::ofstream(setup.file("config.json"))
+      << R"({"machine-config":)" << machine_config() << R"(,"boot-source":{"kernel_image_path":")"
+      << setup.file("guest.elf") << R"("},"drives":[]})";
 }
 
 /// Resident KiB of `pid` in mappings other than the guest's memory.
@@ -92,7 +92,8 @@ void measure_floor(const Setup& setup, Samples& samples) {
 
 void measure_config_file(const Setup& setup, Samples& samples) {
   ::unlink(setup.file("c.sock").c_str());
-  const Child child({setup.wisp, "--api-sock", setup.file("c.sock"), "--level", "Off", "--config-file", setup.file("config.json")});
+  const Child child(
+      {setup.wisp, "--api-sock", setup.file("c.sock"), "--level", "Off", "--config-file", setup.file("config.json")});
   samples["config_first_instruction_us"].push_back(child.wait_for('!') - child.spawned_us());
   samples["resident_kib"].push_back(resident_without_guest_kib(child.pid()));
 }
@@ -104,8 +105,8 @@ void measure_api(const Setup& setup, Samples& samples) {
   expect_status(client.request("GET", "/", ""), 200, "GET /");
   samples["first_reply_us"].push_back(now_us() - child.spawned_us());
   expect_status(client.request("PUT", "/machine-config", machine_config()), 204, "PUT /machine-config");
-  expect_status(client.request("PUT", "/boot-source", R"({"kernel_image_path":")" + setup.file("guest.elf") + "\"}"), 204,
-                "PUT /boot-source");
+  expect_status(client.request("PUT", "/boot-source", R"({"kernel_image_path":")" + setup.file("guest.elf") + "\"}"),
+                204, "PUT /boot-source");
   expect_status(client.request("GET", "/machine-config", ""), 200, "GET /machine-config");
   const double start_us = now_us();
   expect_status(client.request("PUT", "/actions", R"({"action_type":"InstanceStart"})"), 204, "InstanceStart");

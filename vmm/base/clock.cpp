@@ -15,8 +15,14 @@ std::uint64_t read_ns(clockid_t id) {
 
 }  // namespace
 
-std::uint64_t MonotonicClock::now_ns() const { return read_ns(CLOCK_MONOTONIC); }
-std::uint64_t process_cpu_time_us() { return read_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000; }
-std::uint64_t monotonic_us() { return read_ns(CLOCK_MONOTONIC) / 1000; }
+std::uint64_t MonotonicClock::now_ns() const {
+  return read_ns(CLOCK_MONOTONIC);
+}
+std::uint64_t process_cpu_time_us() {
+  return read_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
+}
+std::uint64_t monotonic_us() {
+  return read_ns(CLOCK_MONOTONIC) / 1000;
+}
 
 }  // namespace wisp

@@ -15,8 +15,8 @@ template <typename T>
 class Le {
  public:
   constexpr Le() = default;
-  constexpr Le(T value) { set(value); }  // NOLINT(google-explicit-constructor): a wire integer reads like an integer
-  constexpr operator T() const { return get(); }  // NOLINT(google-explicit-constructor)
+  constexpr Le(T value) { set(value); }
+  constexpr operator T() const { return get(); }
   constexpr T get() const {
     T value = 0;
     for (std::size_t index = sizeof(T); index-- > 0;) {

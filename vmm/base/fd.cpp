@@ -66,9 +66,9 @@ Result<Fd> open_data_file(const std::string& object, const std::string& path, Ac
     return Error::host(errno, "cannot inspect the " + object + " '" + path + "'");
   }
   if (!accepts(kind, status.st_mode)) {
-    return Error(ErrorCode::InvalidArgument,
-                 "the " + object + " '" + path + "' is " + kind_of(status.st_mode) + ". Give a regular file" +
-                     (kind == FileKind::Disk ? " or a block device" : ""));
+    return Error(ErrorCode::InvalidArgument, "the " + object + " '" + path + "' is " + kind_of(status.st_mode) +
+                                                 ". Give a regular file" +
+                                                 (kind == FileKind::Disk ? " or a block device" : ""));
   }
   return fd;
 }

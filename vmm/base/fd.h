@@ -49,13 +49,13 @@ enum class FileKind {
   Disk,       ///< a regular file or a device; a device without a size (/dev/null) is a disk without sectors
 };
 
-/// Opens an existing file for use as data. The descriptor is checked after the open, so there is no window; the open never
-/// blocks (a FIFO without a writer, a device) and never becomes a controlling terminal. Anything but the accepted kind
-/// (a FIFO, a socket, mostly a directory) is refused with a text that names `object` and `path`.
+/// Opens an existing file for use as data. The descriptor is checked after the open, so there is no window; the open
+/// never blocks (a FIFO without a writer, a device) and never becomes a controlling terminal. Anything but the accepted
+/// kind (a FIFO, a socket, mostly a directory) is refused with a text that names `object` and `path`.
 Result<Fd> open_data_file(const std::string& object, const std::string& path, Access access, FileKind kind);
 
-/// Opens (creating if needed, mode 0600) an output for lines: a regular file, FIFO or terminal, opened non-blocking and not
-/// truncated. A FIFO without a reader works (it is opened read-write).
+/// Opens (creating if needed, mode 0600) an output for lines: a regular file, FIFO or terminal, opened non-blocking and
+/// not truncated. A FIFO without a reader works (it is opened read-write).
 Result<Fd> open_line_sink(const std::string& object, const std::string& path);
 
 }  // namespace wisp

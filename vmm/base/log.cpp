@@ -80,8 +80,8 @@ void append_time(Line& line) {
   ::clock_gettime(CLOCK_REALTIME, &now);
   tm parts{};
   ::localtime_r(&now.tv_sec, &parts);
-  line.print("%04d-%02d-%02dT%02d:%02d:%02d.%09ld", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
-             parts.tm_min, parts.tm_sec, now.tv_nsec);
+  line.print("%04d-%02d-%02dT%02d:%02d:%02d.%09ld", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+             parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec);
 }
 
 /// Paths relative to the source tree, so that a line names no machine's folders.
@@ -94,8 +94,8 @@ const char* origin(const char* file) {
   return file;
 }
 
-/// Standard output is shared with whoever started us, so its flags are not ours to change: ask before writing instead. A
-/// pipe that is ready takes a whole line (a line is shorter than PIPE_BUF).
+/// Standard output is shared with whoever started us, so its flags are not ours to change: ask before writing instead.
+/// A pipe that is ready takes a whole line (a line is shorter than PIPE_BUF).
 bool can_write_now(int fd) {
   pollfd query{fd, POLLOUT, 0};
   return ::poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
@@ -129,9 +129,13 @@ LogMetrics& metrics() {
   return instance;
 }
 
-bool enabled(LogSeverity severity) { return static_cast<int>(severity) <= max_level.load(std::memory_order_relaxed); }
+bool enabled(LogSeverity severity) {
+  return static_cast<int>(severity) <= max_level.load(std::memory_order_relaxed);
+}
 
-void set_thread_name(const char* name) { thread_name = name; }
+void set_thread_name(const char* name) {
+  thread_name = name;
+}
 
 void write(LogSeverity severity, const char* file, int line_number, const char* format, ...) {
   std::array<char, kMaxLogLineBytes> message{};
@@ -145,7 +149,8 @@ void write(LogSeverity severity, const char* file, int line_number, const char* 
   const std::lock_guard lock(sink().mutex);
   const LogSettings& settings = sink().settings;
   const char* where = origin(file);
-  if (!settings.module_prefix.empty() && std::strncmp(where, settings.module_prefix.c_str(), settings.module_prefix.size()) != 0) {
+  if (!settings.module_prefix.empty() &&
+      std::strncmp(where, settings.module_prefix.c_str(), settings.module_prefix.size()) != 0) {
     return;
   }
   Line line;
@@ -168,7 +173,8 @@ void write(LogSeverity severity, const char* file, int line_number, const char* 
 }
 
 bool CallSite::admit() {
-  // Integer token bucket: one token comes back every kLogRefillMs. Racing threads may admit a line too many; the bound holds.
+  // Integer token bucket: one token comes back every kLogRefillMs. Racing threads may admit a line too many; the bound
+  // holds.
   const std::uint64_t now_ms = monotonic_us() / 1000;
   std::uint64_t start = window_start_ms_.load(std::memory_order_relaxed);
   // Another thread may have moved the start past our reading of the clock.

@@ -66,17 +66,17 @@ class CallSite {
 }  // namespace log
 }  // namespace wisp
 
-#define WISP_LOG(severity, ...)                                                               \
-  do {                                                                                        \
-    if (::wisp::log::enabled(::wisp::LogSeverity::severity)) {                                \
-      ::wisp::log::write(::wisp::LogSeverity::severity, __FILE__, __LINE__, __VA_ARGS__);     \
-    }                                                                                         \
+#define WISP_LOG(severity, ...)                                                           \
+  do {                                                                                    \
+    if (::wisp::log::enabled(::wisp::LogSeverity::severity)) {                            \
+      ::wisp::log::write(::wisp::LogSeverity::severity, __FILE__, __LINE__, __VA_ARGS__); \
+    }                                                                                     \
   } while (false)
 
-#define WISP_LOG_LIMITED(severity, ...)                                                       \
-  do {                                                                                        \
-    static ::wisp::log::CallSite wisp_call_site;                                              \
-    if (::wisp::log::enabled(::wisp::LogSeverity::severity) && wisp_call_site.admit()) {      \
-      ::wisp::log::write(::wisp::LogSeverity::severity, __FILE__, __LINE__, __VA_ARGS__);     \
-    }                                                                                         \
+#define WISP_LOG_LIMITED(severity, ...)                                                   \
+  do {                                                                                    \
+    static ::wisp::log::CallSite wisp_call_site;                                          \
+    if (::wisp::log::enabled(::wisp::LogSeverity::severity) && wisp_call_site.admit()) {  \
+      ::wisp::log::write(::wisp::LogSeverity::severity, __FILE__, __LINE__, __VA_ARGS__); \
+    }                                                                                     \
   } while (false)

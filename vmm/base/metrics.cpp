@@ -37,7 +37,8 @@ void MetricsRegistry::put_group(Group group, const std::vector<MetricField>& fie
     group.fields.push_back(Field{field});
   }
   const std::lock_guard lock(mutex_);
-  const auto same = std::find_if(groups_.begin(), groups_.end(), [&](const Group& other) { return other.name == group.name; });
+  const auto same =
+      std::find_if(groups_.begin(), groups_.end(), [&](const Group& other) { return other.name == group.name; });
   if (same != groups_.end()) {
     *same = std::move(group);
   } else {
@@ -60,7 +61,8 @@ void MetricsRegistry::add_instance(const std::string& kind, const std::string& i
     group.fields.push_back(Field{field});
   }
   const std::lock_guard lock(mutex_);
-  const auto after = std::find_if(groups_.begin(), groups_.end(), [&](const Group& other) { return other.name == kind; });
+  const auto after =
+      std::find_if(groups_.begin(), groups_.end(), [&](const Group& other) { return other.name == kind; });
   groups_.insert(after == groups_.end() ? after : after + 1, std::move(group));
 }
 
@@ -137,7 +139,8 @@ void MetricsRegistry::render_kind(std::string& out, const Group& kind) const {
 std::string MetricsRegistry::render_flush(const std::string& extra) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  const auto now_ms = static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+  const auto now_ms =
+      static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 
   std::string out = "{";
   append_number(out, "utc_timestamp_ms", now_ms);

@@ -60,16 +60,16 @@ struct MetricField {
 
 class MetricsRegistry {
  public:
-  /// Adds a group, or replaces the one of that name; its counters must outlive the registry's use. Groups are rendered in
-  /// the order of adding.
+  /// Adds a group, or replaces the one of that name; its counters must outlive the registry's use. Groups are rendered
+  /// in the order of adding.
   void add_group(std::string name, std::vector<MetricField> fields);
   /// Adds one instance of a kind of device. It is rendered as "<kind>_<id>", and the kind itself, a group added before
   /// with add_kind(), as the sum over its instances.
   void add_kind(std::string kind, std::vector<MetricField> zero_fields);
   void add_instance(const std::string& kind, const std::string& id, std::vector<MetricField> fields);
 
-  /// The line: compact JSON with "utc_timestamp_ms", then `extra` (already JSON members, may be empty), then the groups.
-  /// Counters restart from here.
+  /// The line: compact JSON with "utc_timestamp_ms", then `extra` (already JSON members, may be empty), then the
+  /// groups. Counters restart from here.
   std::string render_flush(const std::string& extra);
 
  private:

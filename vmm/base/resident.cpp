@@ -28,6 +28,8 @@ int release_program_segments(dl_phdr_info* info, std::size_t /*size*/, void* /*c
 
 }  // namespace
 
-void release_code_pages() { (void)::dl_iterate_phdr(release_program_segments, nullptr); }
+void release_code_pages() {
+  (void)::dl_iterate_phdr(release_program_segments, nullptr);
+}
 
 }  // namespace wisp

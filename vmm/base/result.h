@@ -1,7 +1,7 @@
 // Result<T> and Error: how a function that can fail says so.
 //
-// No project function throws. A function that can fail returns `Result<T>`; the caller either handles the error or hands
-// it on with WISP_TRY:
+// No project function throws. A function that can fail returns `Result<T>`; the caller either handles the error or
+// hands it on with WISP_TRY:
 //
 //   Result<Fd> open_kernel(const std::string& path) {
 //     Fd fd = WISP_TRY(open_regular_file(path, Access::ReadOnly));
@@ -41,8 +41,8 @@ class [[nodiscard]] Error {
  public:
   Error(ErrorCode code, std::string text) : code_(code), text_(std::move(text)) {}
 
-  /// A failed system call. `what` says what was tried on which object ("cannot open the kernel /x"), `remedy` what to do
-  /// about it (may be empty). The text becomes "what: reason (os error N). remedy".
+  /// A failed system call. `what` says what was tried on which object ("cannot open the kernel /x"), `remedy` what to
+  /// do about it (may be empty). The text becomes "what: reason (os error N). remedy".
   static Error host(int sys_errno, std::string_view what, std::string_view remedy = {});
 
   ErrorCode code() const { return code_; }
@@ -67,8 +67,9 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   using Value = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}       // NOLINT(google-explicit-constructor): return value;
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}   // NOLINT(google-explicit-constructor): return error;
+  // Both implicit: a function says `return value;` or `return Error(...);`.
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
@@ -106,8 +107,8 @@ template <>
 class [[nodiscard]] Result<void> : public Result<Unit> {
  public:
   Result() : Result<Unit>(Unit{}) {}
-  Result(Error error) : Result<Unit>(std::move(error)) {}  // NOLINT(google-explicit-constructor): return error;
-  Result(Unit) : Result<Unit>(Unit{}) {}                   // NOLINT(google-explicit-constructor): lets WISP_TRY's Unit pass on
+  Result(Error error) : Result<Unit>(std::move(error)) {}
+  Result(Unit) : Result<Unit>(Unit{}) {}
 };
 
 using Status = Result<void>;
@@ -115,11 +116,11 @@ using Status = Result<void>;
 }  // namespace wisp
 
 /// Evaluates to the value of a Result, or returns its error from the calling function.
-#define WISP_TRY(expression)                                         \
-  __extension__({                                                    \
-    auto wisp_try_result = (expression);                             \
-    if (!wisp_try_result.ok()) {                                     \
-      return std::move(wisp_try_result).error();                     \
-    }                                                                \
-    std::move(wisp_try_result).value();                              \
+#define WISP_TRY(expression)                     \
+  __extension__({                                \
+    auto wisp_try_result = (expression);         \
+    if (!wisp_try_result.ok()) {                 \
+      return std::move(wisp_try_result).error(); \
+    }                                            \
+    std::move(wisp_try_result).value();          \
   })

@@ -1,7 +1,8 @@
 // Bus: routes the guest's port or memory-mapped accesses to devices.
 //
 // The table is built before the first vCPU runs and never changes afterwards, so look-ups need no lock. Ranges do not
-// overlap (add() refuses that). An access that no range holds whole is nobody's: a read gives zeros, a write is dropped.
+// overlap (add() refuses that). An access that no range holds whole is nobody's: a read gives zeros, a write is
+// dropped.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // InterruptLine: how a device tells the guest that something happened.
 //
-// A status word that the transport shows to the driver, and an eventfd that KVM turns into an interrupt (irqfd). Raising
-// is lock-free and may come from any thread.
+// A status word that the transport shows to the driver, and an eventfd that KVM turns into an interrupt (irqfd).
+// Raising is lock-free and may come from any thread.
 #pragma once
 
 #include <atomic>

@@ -7,13 +7,16 @@
 namespace wisp {
 namespace {
 
-Error refuse(std::string text) { return Error(ErrorCode::InvalidArgument, std::move(text)); }
+Error refuse(std::string text) {
+  return Error(ErrorCode::InvalidArgument, std::move(text));
+}
 
 const ArgumentSpec* find_spec(std::span<const ArgumentSpec> specs, const std::string& word) {
   if (!word.starts_with("--")) {
     return nullptr;
   }
-  const auto found = std::find_if(specs.begin(), specs.end(), [&](const auto& spec) { return word.substr(2) == spec.name; });
+  const auto found =
+      std::find_if(specs.begin(), specs.end(), [&](const auto& spec) { return word.substr(2) == spec.name; });
   return found == specs.end() ? nullptr : &*found;
 }
 
@@ -48,7 +51,8 @@ Result<Arguments> Arguments::parse(std::span<const ArgumentSpec> specs, std::spa
       return refuse(std::string("Argument '") + spec.needs + "' required, but not found.");
     }
     if (arguments.has(spec.name) && spec.excludes != nullptr && arguments.has(spec.excludes)) {
-      return refuse(std::string("Argument '") + spec.excludes + "' cannot be used together with argument '" + spec.name + "'.");
+      return refuse(std::string("Argument '") + spec.excludes + "' cannot be used together with argument '" +
+                    spec.name + "'.");
     }
   }
   return arguments;

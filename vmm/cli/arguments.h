@@ -25,8 +25,8 @@ struct ArgumentSpec {
   ArgumentKind kind;
   const char* value_name;  ///< for the usage text
   const char* help;
-  const char* needs = nullptr;      ///< another argument that must be there too
-  const char* excludes = nullptr;   ///< another argument that must not
+  const char* needs = nullptr;     ///< another argument that must be there too
+  const char* excludes = nullptr;  ///< another argument that must not
 };
 
 class Arguments {

@@ -40,8 +40,8 @@ constexpr std::array kSpecs = {
     ArgumentSpec{"help", Switch, nullptr, "prints this text (also -h)"},
 };
 
-constexpr std::array kUnsupported = {"describe-snapshot", "enable-pci",       "metadata",
-                                     "mmds-size-limit",   "seccomp-filter",   "snapshot-version"};
+constexpr std::array kUnsupported = {"describe-snapshot", "enable-pci",     "metadata",
+                                     "mmds-size-limit",   "seccomp-filter", "snapshot-version"};
 
 struct LevelName {
   const char* name;
@@ -79,8 +79,8 @@ Status read_numbers(const Arguments& arguments, Options& options) {
 OptionsResult interpret(const Arguments& arguments) {
   for (const char* name : kUnsupported) {
     if (arguments.has(name)) {
-      return OptionsError{ExitCode::GenericError,
-                          std::string("Error: the argument --") + name + " is not supported yet by wisp " + kWispVersion};
+      return OptionsError{ExitCode::GenericError, std::string("Error: the argument --") + name +
+                                                      " is not supported yet by wisp " + kWispVersion};
     }
   }
   Options options;
@@ -101,8 +101,9 @@ OptionsResult interpret(const Arguments& arguments) {
   if (const auto text = arguments.value("level")) {
     options.logger.level = parse_level(*text);
     if (!options.logger.level) {
-      return OptionsError{ExitCode::BadConfiguration, "Error: the log level '" + *text +
-                                                          "' is not known. Give Off, Error, Warn, Info, Debug or Trace."};
+      return OptionsError{
+          ExitCode::BadConfiguration,
+          "Error: the log level '" + *text + "' is not known. Give Off, Error, Warn, Info, Debug or Trace."};
     }
   }
   Status checked = check_instance_id(options.instance_id);

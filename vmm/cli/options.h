@@ -8,8 +8,8 @@
 #include <variant>
 
 #include "vmm/base/exit_code.h"
-#include "vmm/config/observe.h"
 #include "vmm/config/boot_timer.h"
+#include "vmm/config/observe.h"
 
 namespace wisp {
 
@@ -41,8 +41,8 @@ struct OptionsError {
 /// Either the options or the reason; a small sum type, because the exit code depends on the kind of mistake.
 class OptionsResult {
  public:
-  OptionsResult(Options options) : state_(std::move(options)) {}        // NOLINT(google-explicit-constructor)
-  OptionsResult(OptionsError error) : state_(std::move(error)) {}       // NOLINT(google-explicit-constructor)
+  OptionsResult(Options options) : state_(std::move(options)) {}
+  OptionsResult(OptionsError error) : state_(std::move(error)) {}
   bool ok() const { return state_.index() == 0; }
   Options&& value() && { return std::get<Options>(std::move(state_)); }
   const OptionsError& error() const { return std::get<OptionsError>(state_); }

@@ -21,9 +21,9 @@ struct FatalSignal {
   const char* name;
 };
 constexpr std::array kFatalSignals = {
-    FatalSignal{SIGSYS, ExitCode::BadSyscall, "SIGSYS"},  FatalSignal{SIGBUS, ExitCode::Sigbus, "SIGBUS"},
-    FatalSignal{SIGSEGV, ExitCode::Sigsegv, "SIGSEGV"},   FatalSignal{SIGXFSZ, ExitCode::Sigxfsz, "SIGXFSZ"},
-    FatalSignal{SIGXCPU, ExitCode::Sigxcpu, "SIGXCPU"},   FatalSignal{SIGHUP, ExitCode::Sighup, "SIGHUP"},
+    FatalSignal{SIGSYS, ExitCode::BadSyscall, "SIGSYS"}, FatalSignal{SIGBUS, ExitCode::Sigbus, "SIGBUS"},
+    FatalSignal{SIGSEGV, ExitCode::Sigsegv, "SIGSEGV"},  FatalSignal{SIGXFSZ, ExitCode::Sigxfsz, "SIGXFSZ"},
+    FatalSignal{SIGXCPU, ExitCode::Sigxcpu, "SIGXCPU"},  FatalSignal{SIGHUP, ExitCode::Sighup, "SIGHUP"},
     FatalSignal{SIGILL, ExitCode::Sigill, "SIGILL"},
 };
 
@@ -44,10 +44,14 @@ void restore_terminal() {
   }
 }
 
-void write_text(const char* text) { (void)!::write(STDERR_FILENO, text, std::strlen(text)); }
+void write_text(const char* text) {
+  (void)!::write(STDERR_FILENO, text, std::strlen(text));
+}
 
 /// A write beyond the file size limit raises SIGXFSZ in the writer and returns EFBIG: the error is enough.
-bool is_own_file_limit(int number, const siginfo_t& info) { return number == SIGXFSZ && info.si_pid == ::getpid(); }
+bool is_own_file_limit(int number, const siginfo_t& info) {
+  return number == SIGXFSZ && info.si_pid == ::getpid();
+}
 
 void on_fatal(int number, siginfo_t* info, void* /*context*/) {
   if (is_own_file_limit(number, *info)) {
@@ -68,7 +72,9 @@ void on_fatal(int number, siginfo_t* info, void* /*context*/) {
   ::_exit(to_int(exit_code_of(number)));
 }
 
-void on_pipe(int /*number*/) { signal_metrics->sigpipe.add(); }
+void on_pipe(int /*number*/) {
+  signal_metrics->sigpipe.add();
+}
 
 void on_terminate(int number) {
   restore_terminal();
@@ -149,8 +155,8 @@ Status check_instance_id(const std::string& id) {
            (character >= '0' && character <= '9') || character == '-';
   });
   if (id.empty() || id.size() > kMaxInstanceIdLength || !good_characters) {
-    return Error(ErrorCode::InvalidArgument, "Invalid instance ID '" + id +
-                                                 "': give --id 1 to 64 ASCII letters, digits and dashes");
+    return Error(ErrorCode::InvalidArgument,
+                 "Invalid instance ID '" + id + "': give --id 1 to 64 ASCII letters, digits and dashes");
   }
   return {};
 }

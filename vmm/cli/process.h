@@ -26,9 +26,9 @@ struct SignalMetrics {
 
 /// Installs the handlers and unblocks every signal (a parent may have blocked or ignored them).
 ///
-/// A signal sent from outside (SIGHUP, SIGXCPU and the like) is written to the returned descriptor as one byte, its number;
-/// the loop then ends the process in good order. A signal that our own fault raised (SIGSEGV, SIGBUS, SIGILL, SIGSYS)
-/// cannot be handled in good order: the handler writes one line to standard error and ends the process with the
+/// A signal sent from outside (SIGHUP, SIGXCPU and the like) is written to the returned descriptor as one byte, its
+/// number; the loop then ends the process in good order. A signal that our own fault raised (SIGSEGV, SIGBUS, SIGILL,
+/// SIGSYS) cannot be handled in good order: the handler writes one line to standard error and ends the process with the
 /// documented code. SIGTERM and SIGINT end the process as they always do, after `restore_terminal`.
 Result<Fd> install_signal_handlers(SignalMetrics& metrics, void (*restore_terminal)());
 
@@ -37,7 +37,8 @@ ExitCode exit_code_of(int signal_number);
 /// Sets the gauge of a fatal signal.
 void count_signal(SignalMetrics& metrics, int signal_number);
 
-/// Grows the descriptor table once, while there is one thread: growing it later stalls for a grace period of the kernel.
+/// Grows the descriptor table once, while there is one thread: growing it later stalls for a grace period of the
+/// kernel.
 void reserve_descriptor_table();
 
 /// Instance ids: 1 to 64 ASCII letters, digits and dashes.

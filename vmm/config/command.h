@@ -1,7 +1,7 @@
 // Commands and replies: everything that a client can ask of the monitor, as data.
 //
-// The API and the configuration file turn JSON into a Command; the controller (vmm/control) carries one out at a time and
-// answers with a Reply. The API knows the machine only through these types and CommandPort.
+// The API and the configuration file turn JSON into a Command; the controller (vmm/control) carries one out at a time
+// and answers with a Reply. The API knows the machine only through these types and CommandPort.
 #pragma once
 
 #include <optional>
@@ -20,13 +20,27 @@ namespace wisp {
 struct GetInstanceInfo {};
 struct GetMachineConfig {};
 struct GetFullConfig {};
-struct PutMachineConfig { MachineConfig config; };
-struct PatchMachineConfig { MachineConfigPatch patch; };
-struct PutBootSource { BootSource config; };
-struct PutDrive { DriveConfig config; };
-struct PutLogger { LoggerConfig config; };
-struct PutMetrics { MetricsConfig config; };
-struct PutSerial { SerialConfig config; };
+struct PutMachineConfig {
+  MachineConfig config;
+};
+struct PatchMachineConfig {
+  MachineConfigPatch patch;
+};
+struct PutBootSource {
+  BootSource config;
+};
+struct PutDrive {
+  DriveConfig config;
+};
+struct PutLogger {
+  LoggerConfig config;
+};
+struct PutMetrics {
+  MetricsConfig config;
+};
+struct PutSerial {
+  SerialConfig config;
+};
 struct InstanceStart {};
 struct FlushMetrics {};
 struct SendCtrlAltDel {};
@@ -54,8 +68,8 @@ struct FullConfig {
 /// The answer to a successful command; Unit where there is nothing to say.
 using Reply = std::variant<Unit, InstanceInfo, MachineConfig, FullConfig>;
 
-/// The way from the API to the controller. execute() may be called from any thread and returns when the command is done;
-/// a refusal is an Error whose text goes to the client and has changed nothing.
+/// The way from the API to the controller. execute() may be called from any thread and returns when the command is
+/// done; a refusal is an Error whose text goes to the client and has changed nothing.
 class CommandPort {
  public:
   virtual ~CommandPort() = default;

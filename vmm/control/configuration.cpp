@@ -19,9 +19,10 @@ Status check_machine(const MachineConfig& config) {
                                                  std::to_string(config.memory_mib) + ".");
   }
   if (config.memory_mib == 0 || (config.huge_pages != HugePages::None && config.memory_mib % 2 != 0)) {
-    return Error(ErrorCode::InvalidArgument,
-                 "The memory size (MiB) is either 0, or not a multiple of the configured page size. (mem_size_mib was " +
-                     std::to_string(config.memory_mib) + ".)");
+    return Error(
+        ErrorCode::InvalidArgument,
+        "The memory size (MiB) is either 0, or not a multiple of the configured page size. (mem_size_mib was " +
+            std::to_string(config.memory_mib) + ".)");
   }
   return {};
 }
@@ -87,8 +88,9 @@ Status Configuration::set_drive(DriveConfig config) {
     return drive.config.is_root_device && drive.config.drive_id != config.drive_id;
   });
   if (config.is_root_device && other_root) {
-    return Error(ErrorCode::AlreadyExists, "A root block device already exists! Set is_root_device to false for drive '" +
-                                               config.drive_id + "' or for the other one");
+    return Error(ErrorCode::AlreadyExists,
+                 "A root block device already exists! Set is_root_device to false for drive '" + config.drive_id +
+                     "' or for the other one");
   }
   auto disk = DiskFile::open(config);
   if (!disk.ok()) {

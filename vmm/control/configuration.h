@@ -1,7 +1,7 @@
 // Configuration: what the operator has asked for before the start, checked piece by piece.
 //
-// Every setter either takes the whole request or refuses it with nothing changed. Files are opened here, once, when they
-// are named: the machine is later built from these descriptors, so what was checked is what is used.
+// Every setter either takes the whole request or refuses it with nothing changed. Files are opened here, once, when
+// they are named: the machine is later built from these descriptors, so what was checked is what is used.
 #pragma once
 
 #include <optional>

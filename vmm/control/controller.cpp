@@ -43,8 +43,8 @@ class ClientLatency {
 
 }  // namespace
 
-VmController::VmController(EventLoop& loop, MetricsRegistry& registry, MachineMetrics& metrics, ControllerOptions options,
-                           std::function<void(ExitCode)> on_end)
+VmController::VmController(EventLoop& loop, MetricsRegistry& registry, MachineMetrics& metrics,
+                           ControllerOptions options, std::function<void(ExitCode)> on_end)
     : loop_(loop),
       registry_(registry),
       metrics_(metrics),
@@ -115,9 +115,13 @@ Result<Reply> VmController::on(GetInstanceInfo& /*command*/) {
   return Reply(InstanceInfo{options_.instance_id, state_});
 }
 
-Result<Reply> VmController::on(GetMachineConfig& /*command*/) { return Reply(configuration_.machine()); }
+Result<Reply> VmController::on(GetMachineConfig& /*command*/) {
+  return Reply(configuration_.machine());
+}
 
-Result<Reply> VmController::on(GetFullConfig& /*command*/) { return Reply(configuration_.full()); }
+Result<Reply> VmController::on(GetFullConfig& /*command*/) {
+  return Reply(configuration_.full());
+}
 
 Result<Reply> VmController::on(PutMachineConfig& command) {
   return reply_or_prefix(configuration_.set_machine(command.config), "Machine config error: ");
@@ -157,7 +161,9 @@ Result<Reply> VmController::on(SendCtrlAltDel& /*command*/) {
 }
 
 // Only reached when there is nothing to do: a running machine is paused by pause().
-Result<Reply> VmController::on(PauseVm& /*command*/) { return Reply(Unit{}); }
+Result<Reply> VmController::on(PauseVm& /*command*/) {
+  return Reply(Unit{});
+}
 
 Result<Reply> VmController::on(ResumeVm& /*command*/) {
   if (state_ == VmState::Paused) {
@@ -197,7 +203,8 @@ Status VmController::start_machine() {
   vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, metrics_, on_end_));
   vm_->register_in(registry_);
   if (metrics_sink_.configured()) {
-    metrics_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
+    metrics_timer_ =
+        WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
   }
   vm_->resume();
   state_ = VmState::Running;

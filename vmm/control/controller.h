@@ -1,8 +1,8 @@
 // VmController: the only place where the machine's life changes.
 //
-// Commands come from the API (any thread, execute()) or from the program itself (loop thread, submit()). They are carried
-// out one at a time on the loop's thread, in the order of arrival; a pause takes several turns of the loop, and the
-// commands behind it wait. What is allowed when stands in lifecycle.h.
+// Commands come from the API (any thread, execute()) or from the program itself (loop thread, submit()). They are
+// carried out one at a time on the loop's thread, in the order of arrival; a pause takes several turns of the loop, and
+// the commands behind it wait. What is allowed when stands in lifecycle.h.
 #pragma once
 
 #include <deque>
@@ -13,8 +13,8 @@
 #include "vmm/config/command.h"
 #include "vmm/control/configuration.h"
 #include "vmm/control/metrics_sink.h"
-#include "vmm/events/periodic_timer.h"
 #include "vmm/events/event_loop.h"
+#include "vmm/events/periodic_timer.h"
 #include "vmm/machine/vm.h"
 
 namespace wisp {

@@ -27,7 +27,9 @@ static_assert(kTable.size() == std::variant_size_v<Command>, "every command has 
 
 }  // namespace
 
-Allowed allowed_phase(const Command& command) { return kTable.at(command.index()); }
+Allowed allowed_phase(const Command& command) {
+  return kTable.at(command.index());
+}
 
 Status check_phase(const Command& command, Phase phase) {
   const Allowed allowed = allowed_phase(command);

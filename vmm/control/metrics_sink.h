@@ -1,5 +1,5 @@
-// MetricsSink: the metrics file. One JSON line right after the start, one every kMetricsPeriodS, on FlushMetrics and at the
-// end. Writing never blocks: a full FIFO loses the line, which is counted.
+// MetricsSink: the metrics file. One JSON line right after the start, one every kMetricsPeriodS, on FlushMetrics and at
+// the end. Writing never blocks: a full FIFO loses the line, which is counted.
 #pragma once
 
 #include <cstdint>

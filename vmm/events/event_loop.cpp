@@ -60,7 +60,9 @@ void EventLoop::unwatch(FdRef fd, EventHandler& handler) {
   }
 }
 
-void EventLoop::post(Task task) { mailbox_.post(std::move(task)); }
+void EventLoop::post(Task task) {
+  mailbox_.post(std::move(task));
+}
 
 void EventLoop::run() {
   while (!stopped_.load(std::memory_order_acquire)) {

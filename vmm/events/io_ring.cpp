@@ -46,7 +46,8 @@ Error IoRing::refusal(int sys_errno) {
       return Error::host(sys_errno, what,
                          "Allow it on the host (sysctl kernel.io_uring_disabled=0) or use io_engine Sync");
     case ENOSYS: return Error::host(sys_errno, what, "Use a kernel with io_uring or io_engine Sync");
-    case ENOMEM: return Error::host(sys_errno, what, "Raise the limit on locked memory (RLIMIT_MEMLOCK) or use io_engine Sync");
+    case ENOMEM:
+      return Error::host(sys_errno, what, "Raise the limit on locked memory (RLIMIT_MEMLOCK) or use io_engine Sync");
     case EMFILE:
     case ENFILE: return Error::host(sys_errno, what, "Raise the limit on open files (RLIMIT_NOFILE)");
     default: return Error::host(sys_errno, what, "Use io_engine Sync");
@@ -83,7 +84,8 @@ Status IoRing::restrict_and_enable(io_uring& ring, FdRef file, FdRef completion_
       flags_rule(IORING_RESTRICTION_SQE_FLAGS_ALLOWED),
       flags_rule(IORING_RESTRICTION_SQE_FLAGS_REQUIRED),
   };
-  if (const int result = ::io_uring_register_restrictions(&ring, restrictions.data(), restrictions.size()); result != 0) {
+  if (const int result = ::io_uring_register_restrictions(&ring, restrictions.data(), restrictions.size());
+      result != 0) {
     return cannot(result, "restrict io_uring");
   }
   if (const int result = ::io_uring_enable_rings(&ring); result < 0) {

@@ -6,8 +6,8 @@
 //   ring->submit();                              // once per batch
 //   ring->reap(completions);                     // in the handler
 //
-// seccomp cannot see what a ring does, so the ring restricts itself before it is enabled: only READV, WRITEV, READ, WRITE
-// and FSYNC, only on the one registered file, and no registration afterwards (IORING_REGISTER_RESTRICTIONS).
+// seccomp cannot see what a ring does, so the ring restricts itself before it is enabled: only READV, WRITEV, READ,
+// WRITE and FSYNC, only on the one registered file, and no registration afterwards (IORING_REGISTER_RESTRICTIONS).
 //
 // Belongs to one thread. The destructor waits until the kernel has finished everything that was submitted.
 #pragma once
@@ -52,7 +52,8 @@ class IoRing {
   }
 
   [[nodiscard]] Queued queue_read(std::span<const iovec> vectors, std::uint64_t offset, std::uint64_t tag);
-  [[nodiscard]] Queued queue_write(std::span<const iovec> vectors, std::uint64_t offset, std::uint64_t tag, WriteMode mode);
+  [[nodiscard]] Queued queue_write(std::span<const iovec> vectors, std::uint64_t offset, std::uint64_t tag,
+                                   WriteMode mode);
   /// fdatasync.
   [[nodiscard]] Queued queue_sync(std::uint64_t tag);
   /// Hands everything queued to the kernel. What the kernel has no room for right now stays queued, and the completion

@@ -20,10 +20,14 @@ struct NeededCapability {
   const char* name;
 };
 constexpr std::array kNeeded = {
-    NeededCapability{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},         NeededCapability{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-    NeededCapability{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},     NeededCapability{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
-    NeededCapability{KVM_CAP_PIT2, "KVM_CAP_PIT2"},               NeededCapability{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
-    NeededCapability{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},       NeededCapability{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+    NeededCapability{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+    NeededCapability{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    NeededCapability{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+    NeededCapability{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+    NeededCapability{KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+    NeededCapability{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    NeededCapability{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+    NeededCapability{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
     NeededCapability{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 };
 
@@ -74,6 +78,8 @@ Result<std::vector<kvm_cpuid_entry2>> KvmSystem::supported_cpuid() const {
   return table.entries();
 }
 
-bool KvmSystem::has_capability(int capability) const { return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0; }
+bool KvmSystem::has_capability(int capability) const {
+  return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0;
+}
 
 }  // namespace wisp

@@ -1,7 +1,8 @@
 // KvmTable: the variable-length arguments of KVM (kvm_cpuid2, kvm_msrs): a count, padding, then entries.
 //
-// The kernel's own structures cannot be used from C++: their flexible array is declared next to an empty structure, which has
-// size 0 in C and 1 in C++, so that sizeof, and with it the ioctl's number and the place of the entries, come out wrong.
+// The kernel's own structures cannot be used from C++: their flexible array is declared next to an empty structure,
+// which has size 0 in C and 1 in C++, so that sizeof, and with it the ioctl's number and the place of the entries, come
+// out wrong.
 #pragma once
 
 #include <linux/kvm.h>
@@ -29,7 +30,8 @@ class KvmTable {
   std::vector<Entry> entries() const {
     std::vector<Entry> copy(count());
     if (!copy.empty()) {
-      std::memcpy(copy.data(), reinterpret_cast<const char*>(words_.data()) + kHeaderBytes, copy.size() * sizeof(Entry));
+      std::memcpy(copy.data(), reinterpret_cast<const char*>(words_.data()) + kHeaderBytes,
+                  copy.size() * sizeof(Entry));
     }
     return copy;
   }

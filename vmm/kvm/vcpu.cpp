@@ -81,9 +81,13 @@ Status KvmVcpu::set_lapic(const kvm_lapic_state& state) const {
   return check(::ioctl(fd_.raw(), KVM_SET_LAPIC, &state), "set a vCPU's local APIC");
 }
 
-bool KvmVcpu::note_paused() const { return ::ioctl(fd_.raw(), KVM_KVMCLOCK_CTRL, 0) == 0; }
+bool KvmVcpu::note_paused() const {
+  return ::ioctl(fd_.raw(), KVM_KVMCLOCK_CTRL, 0) == 0;
+}
 
-int KvmVcpu::run() const { return ::ioctl(fd_.raw(), KVM_RUN, 0) == 0 ? 0 : errno; }
+int KvmVcpu::run() const {
+  return ::ioctl(fd_.raw(), KVM_RUN, 0) == 0 ? 0 : errno;
+}
 
 void KvmVcpu::set_immediate_exit(std::uint8_t value) const {
   // Written by the loop while the vCPU's thread may be about to enter KVM_RUN; the kernel reads the same byte.

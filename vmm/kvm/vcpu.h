@@ -28,7 +28,8 @@ class KvmVcpu {
   Status set_fpu(const kvm_fpu& fpu) const;
   Result<kvm_lapic_state> lapic() const;
   Status set_lapic(const kvm_lapic_state& state) const;
-  /// KVM_KVMCLOCK_CTRL: tells the guest's watchdogs that it was paused. Guests without kvm-clock refuse; that is no error.
+  /// KVM_KVMCLOCK_CTRL: tells the guest's watchdogs that it was paused. Guests without kvm-clock refuse; that is no
+  /// error.
   bool note_paused() const;
 
   /// KVM_RUN: 0, or the errno. Exit details are in shared().
@@ -38,7 +39,8 @@ class KvmVcpu {
   void set_immediate_exit(std::uint8_t value) const;
 
  private:
-  KvmVcpu(Fd fd, kvm_run* run, std::size_t run_size_bytes) : fd_(std::move(fd)), run_(run), run_size_bytes_(run_size_bytes) {}
+  KvmVcpu(Fd fd, kvm_run* run, std::size_t run_size_bytes)
+      : fd_(std::move(fd)), run_(run), run_size_bytes_(run_size_bytes) {}
   Fd fd_;
   kvm_run* run_;
   std::size_t run_size_bytes_;

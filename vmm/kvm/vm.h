@@ -27,8 +27,8 @@ class KvmVm {
   Result<KvmVcpu> create_vcpu(std::uint32_t index) const;
   /// KVM_IRQFD: a signal on `event` becomes an edge on line `gsi`.
   Status bind_interrupt(FdRef event, std::uint32_t gsi) const;
-  /// KVM_IOEVENTFD: a 32-bit write of `value` to `address` signals `event` instead of leaving the kernel. Without a value,
-  /// any write there does (zero-length match: the fast MMIO path of hardware with EPT).
+  /// KVM_IOEVENTFD: a 32-bit write of `value` to `address` signals `event` instead of leaving the kernel. Without a
+  /// value, any write there does (zero-length match: the fast MMIO path of hardware with EPT).
   Status bind_doorbell(FdRef event, std::uint64_t address, std::optional<std::uint32_t> value) const;
 
  private:

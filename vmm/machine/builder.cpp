@@ -63,8 +63,8 @@ std::vector<arch::BootDevice> VmBuilder::boot_devices() const {
     const DriveConfig& drive = spec_.drives[index].config;
     arch::BootDevice device{arch::mmio_slot(index), std::nullopt};
     if (drive.is_root_device) {
-      device.root = arch::RootDisk{drive.is_read_only ? arch::DiskAccess::ReadOnly : arch::DiskAccess::ReadWrite,
-                                   drive.partuuid};
+      device.root =
+          arch::RootDisk{drive.is_read_only ? arch::DiskAccess::ReadOnly : arch::DiskAccess::ReadWrite, drive.partuuid};
     }
     devices.push_back(std::move(device));
   }

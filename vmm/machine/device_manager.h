@@ -1,7 +1,7 @@
 // DeviceManager: every device of the machine, its place on a bus and its interrupt line.
 //
-// Legacy devices have fixed places; virtio devices get the next MMIO window and line in the order in which they are added,
-// and that order is the guest's (the first block device is /dev/vda). Nothing is added once the first vCPU runs.
+// Legacy devices have fixed places; virtio devices get the next MMIO window and line in the order in which they are
+// added, and that order is the guest's (the first block device is /dev/vda). Nothing is added once the first vCPU runs.
 #pragma once
 
 #include <functional>
@@ -27,10 +27,11 @@ namespace wisp {
 
 class DeviceManager {
  public:
-  DeviceManager(const KvmVm& kvm, const GuestMemory& memory, EventLoop& loop) : kvm_(kvm), memory_(memory), loop_(loop) {}
+  DeviceManager(const KvmVm& kvm, const GuestMemory& memory, EventLoop& loop)
+      : kvm_(kvm), memory_(memory), loop_(loop) {}
 
-  /// Output to the configured file, otherwise to standard output; in the latter case input comes from standard input when
-  /// somebody can type there.
+  /// Output to the configured file, otherwise to standard output; in the latter case input comes from standard input
+  /// when somebody can type there.
   Status add_serial(const SerialConfig& config);
   /// `on_reset` is called on a vCPU thread when the guest asks for a reset.
   Status add_i8042(std::function<void()> on_reset);

@@ -1,8 +1,8 @@
 #include "vmm/machine/vcpu.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 
 #include "vmm/base/clock.h"
@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t kVcpuStackBytes = 128 * 1024;
 constexpr std::size_t kMaxThreadNameBytes = 16;
 
-int kick_signal() { return SIGRTMIN; }
+int kick_signal() {
+  return SIGRTMIN;
+}
 
 class Stopwatch {
  public:
@@ -35,7 +37,9 @@ Vcpu::Vcpu(std::uint32_t index, KvmVcpu kvm, const Bus& ports, const Bus& mmio, 
            VcpuObserver& observer)
     : index_(index), kvm_(std::move(kvm)), ports_(ports), mmio_(mmio), metrics_(metrics), observer_(observer) {}
 
-Vcpu::~Vcpu() { stop(); }
+Vcpu::~Vcpu() {
+  stop();
+}
 
 void Vcpu::install_kick_handler() {
   struct sigaction action {};
@@ -67,7 +71,9 @@ void Vcpu::set_wish(Wish wish) {
   wish_word_.notify_one();
 }
 
-void Vcpu::resume() { set_wish(Wish::Run); }
+void Vcpu::resume() {
+  set_wish(Wish::Run);
+}
 
 void Vcpu::request_pause() {
   set_wish(Wish::Park);
@@ -151,7 +157,8 @@ Vcpu::Next Vcpu::handle_exit() {
       return finish(VcpuEnd::TripleFault);
     case KVM_EXIT_SYSTEM_EVENT:
       WISP_LOG(Info, "Received KVM_EXIT_SYSTEM_EVENT on vCPU %u: type %u", index_, run.system_event.type);
-      return finish(run.system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN || run.system_event.type == KVM_SYSTEM_EVENT_RESET
+      return finish(run.system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN ||
+                            run.system_event.type == KVM_SYSTEM_EVENT_RESET
                         ? VcpuEnd::Reset
                         : VcpuEnd::Failed);
     case KVM_EXIT_FAIL_ENTRY:
@@ -159,7 +166,8 @@ Vcpu::Next Vcpu::handle_exit() {
                run.fail_entry.hardware_entry_failure_reason);
       return finish(VcpuEnd::Failed);
     case KVM_EXIT_INTERNAL_ERROR:
-      WISP_LOG(Error, "Received KVM_EXIT_INTERNAL_ERROR on vCPU %u: suberror %u (KVM cannot emulate the guest's instruction)",
+      WISP_LOG(Error,
+               "Received KVM_EXIT_INTERNAL_ERROR on vCPU %u: suberror %u (KVM cannot emulate the guest's instruction)",
                index_, run.internal.suberror);
       return finish(VcpuEnd::Failed);
     default:

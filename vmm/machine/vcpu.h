@@ -6,7 +6,8 @@
 //
 // A pause is looked at only right after KVM_RUN returned EINTR: KVM finishes a pending port or MMIO access first and
 // checks immediate_exit second, so that is the one point where the guest's state is consistent (kernel
-// Documentation/virt/kvm/api.rst, kvm_run.immediate_exit). start(), resume() and request_pause() belong to the loop thread.
+// Documentation/virt/kvm/api.rst, kvm_run.immediate_exit). start(), resume() and request_pause() belong to the loop
+// thread.
 #pragma once
 
 #include <pthread.h>
@@ -37,7 +38,8 @@ class VcpuObserver {
 
 class Vcpu {
  public:
-  Vcpu(std::uint32_t index, KvmVcpu kvm, const Bus& ports, const Bus& mmio, VcpuMetrics& metrics, VcpuObserver& observer);
+  Vcpu(std::uint32_t index, KvmVcpu kvm, const Bus& ports, const Bus& mmio, VcpuMetrics& metrics,
+       VcpuObserver& observer);
   ~Vcpu();
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;

@@ -6,7 +6,9 @@
 
 namespace wisp {
 
-Vm::~Vm() { vcpus_.clear(); }
+Vm::~Vm() {
+  vcpus_.clear();
+}
 
 void Vm::resume() {
   devices_->resume();
@@ -84,7 +86,9 @@ const char* Vm::name_of(PauseStep step) {
   return "an unknown step";
 }
 
-Status Vm::send_ctrl_alt_del() { return devices_->i8042().send_ctrl_alt_del(); }
+Status Vm::send_ctrl_alt_del() {
+  return devices_->i8042().send_ctrl_alt_del();
+}
 
 void Vm::register_in(MetricsRegistry& registry) const {
   devices_->register_in(registry);

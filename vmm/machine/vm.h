@@ -5,9 +5,9 @@
 //   vm->pause([](Status status) { ... });                  // answered from the loop when everything stands still
 //
 // Pause is a state machine on the loop (the loop never waits for a vCPU, which may itself be waiting for the loop in a
-// device reset): ask every vCPU, collect the acknowledgements, quiesce the devices, wait for requests in flight, answer.
-// Resume goes the other way: devices first (they look at their queues again), then vCPUs.
-// Members are in the order in which they must be destroyed last to first: vCPU threads end before what they use.
+// device reset): ask every vCPU, collect the acknowledgements, quiesce the devices, wait for requests in flight,
+// answer. Resume goes the other way: devices first (they look at their queues again), then vCPUs. Members are in the
+// order in which they must be destroyed last to first: vCPU threads end before what they use.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// GuestAddress: a guest physical address. It has no operators, so it cannot wrap silently or be mixed with host pointers
-// and offsets; arithmetic is by name and checked.
+// GuestAddress: a guest physical address. It has no operators, so it cannot wrap silently or be mixed with host
+// pointers and offsets; arithmetic is by name and checked.
 #pragma once
 
 #include <compare>
@@ -26,7 +26,9 @@ class GuestAddress {
     return value_ < base.value_ ? std::nullopt : std::optional(value_ - base.value_);
   }
   /// `power_of_two` divides the address.
-  [[nodiscard]] constexpr bool is_aligned(std::uint64_t power_of_two) const { return (value_ & (power_of_two - 1)) == 0; }
+  [[nodiscard]] constexpr bool is_aligned(std::uint64_t power_of_two) const {
+    return (value_ & (power_of_two - 1)) == 0;
+  }
 
   friend constexpr auto operator<=>(GuestAddress, GuestAddress) = default;
 

@@ -38,7 +38,9 @@ GuestMemory::Mapping& GuestMemory::Mapping::operator=(Mapping&& other) noexcept 
   return *this;
 }
 
-GuestMemory::Mapping::~Mapping() { unmap(); }
+GuestMemory::Mapping::~Mapping() {
+  unmap();
+}
 
 void GuestMemory::Mapping::unmap() {
   if (host_ != nullptr) {

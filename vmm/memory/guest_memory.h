@@ -38,14 +38,15 @@ struct GuestRange {
 
 class GuestMemory {
  public:
-  /// Maps zeroed private memory for each range. Ranges are non-empty, page-aligned, ascending and disjoint (asserted: the
-  /// machine's layout makes them). Fails when the host refuses the mapping.
+  /// Maps zeroed private memory for each range. Ranges are non-empty, page-aligned, ascending and disjoint (asserted:
+  /// the machine's layout makes them). Fails when the host refuses the mapping.
   static Result<GuestMemory> create(std::span<const GuestRange> ranges, PageBacking backing);
 
   GuestMemory(GuestMemory&&) noexcept = default;
   GuestMemory& operator=(GuestMemory&&) noexcept = default;
 
-  /// A window of exactly `length` bytes, or nothing when any of them lies outside a region. A zero length gives nothing.
+  /// A window of exactly `length` bytes, or nothing when any of them lies outside a region. A zero length gives
+  /// nothing.
   [[nodiscard]] std::optional<ReadableSlice> readable(GuestAddress address, std::uint64_t length) const;
   [[nodiscard]] std::optional<WritableSlice> writable(GuestAddress address, std::uint64_t length) const;
 

@@ -15,9 +15,10 @@
 namespace wisp {
 namespace {
 
-// The guest may write while we copy: the copy is then a mix of old and new bytes, which is what hardware gives too. It is
-// made exactly once; the barrier keeps the compiler from reading the source again in place of the copy.
-__attribute__((noinline)) WISP_NO_TSAN void copy_once(std::byte* destination, const std::byte* source, std::size_t count) {
+// The guest may write while we copy: the copy is then a mix of old and new bytes, which is what hardware gives too. It
+// is made exactly once; the barrier keeps the compiler from reading the source again in place of the copy.
+__attribute__((noinline)) WISP_NO_TSAN void copy_once(std::byte* destination, const std::byte* source,
+                                                      std::size_t count) {
 #if defined(__SANITIZE_THREAD__)
   // memcpy is intercepted; a plain volatile loop is not.
   const volatile std::byte* from = source;
@@ -63,7 +64,9 @@ std::uint32_t ReadableSlice::load_acquire_u32(std::size_t offset) const {
   return std::atomic_ref(aligned_word<std::uint32_t>(host_, size_bytes_, offset)).load(std::memory_order_acquire);
 }
 
-iovec ReadableSlice::lend_iovec(KernelIoKey /*key*/) const { return {host_, size_bytes_}; }
+iovec ReadableSlice::lend_iovec(KernelIoKey /*key*/) const {
+  return {host_, size_bytes_};
+}
 
 std::optional<WritableSlice> WritableSlice::sub(std::size_t offset, std::size_t length) const {
   if (!range_fits(offset, length, size_bytes_)) {
@@ -94,7 +97,9 @@ void WritableSlice::store_release_u16(std::size_t offset, std::uint16_t value) c
   mark_dirty(offset, sizeof(value));
 }
 
-iovec WritableSlice::lend_iovec(KernelIoKey /*key*/) const { return {host_, size_bytes_}; }
+iovec WritableSlice::lend_iovec(KernelIoKey /*key*/) const {
+  return {host_, size_bytes_};
+}
 
 void WritableSlice::mark_dirty(std::size_t offset, std::size_t length) const {
   WISP_ASSERT(range_fits(offset, length, size_bytes_));

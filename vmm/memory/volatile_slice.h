@@ -1,7 +1,7 @@
 // Windows on guest memory: ReadableSlice and WritableSlice.
 //
-// The guest's processors change these bytes at any time. A slice therefore has no data(), no operator[] and no iterators;
-// the ways out are
+// The guest's processors change these bytes at any time. A slice therefore has no data(), no operator[] and no
+// iterators; the ways out are
 //   - copy to or from host memory (copy once, check the copy, use the copy),
 //   - an atomic load or store of 16 or 32 bits at an aligned offset (ring indices),
 //   - lend_iovec(), for the classes that hand memory straight to the kernel (see KernelIoKey).
@@ -25,15 +25,15 @@ namespace wisp {
 
 class GuestMemory;
 
-/// Proof that the holder is one of the classes that pass guest memory to the kernel without looking at it. Its constructor
-/// is private to them; nobody else can name a key.
+/// Proof that the holder is one of the classes that pass guest memory to the kernel without looking at it. Its
+/// constructor is private to them; nobody else can name a key.
 class KernelIoKey {
  private:
   KernelIoKey() = default;
-  friend class SyncFileIo;   // virtio/block: preadv/pwritev
-  friend class IoRing;       // vmm/events: io_uring
-  friend class GuestImage;   // vmm/arch: pread of a kernel image into memory
-  friend class KvmSlots;     // vmm/kvm: memory slot registration
+  friend class SyncFileIo;  // virtio/block: preadv/pwritev
+  friend class IoRing;      // vmm/events: io_uring
+  friend class GuestImage;  // vmm/arch: pread of a kernel image into memory
+  friend class KvmSlots;    // vmm/kvm: memory slot registration
   friend struct KernelIoKeyForTests;
 };
 
@@ -48,7 +48,8 @@ class ReadableSlice {
   [[nodiscard]] std::optional<ReadableSlice> sub(std::size_t offset, std::size_t length) const;
   /// Copies the first destination.size() bytes out, once. The slice must be at least that long.
   void copy_to(std::span<std::byte> destination) const;
-  /// Loads with acquire order; offset must be aligned to the width and inside the slice (asserted: callers check layout once).
+  /// Loads with acquire order; offset must be aligned to the width and inside the slice (asserted: callers check layout
+  /// once).
   std::uint16_t load_acquire_u16(std::size_t offset) const;
   std::uint32_t load_acquire_u32(std::size_t offset) const;
   iovec lend_iovec(KernelIoKey) const;

@@ -56,7 +56,9 @@ TEST_CASE("malformed command lines exit with 153") {
   CHECK(exit_code_for({"--show-level", "true"}) == 153);
 }
 
-TEST_CASE("words after a double dash are not arguments") { CHECK(exit_code_for({"--", "--nope", "x"}) == 0); }
+TEST_CASE("words after a double dash are not arguments") {
+  CHECK(exit_code_for({"--", "--nope", "x"}) == 0);
+}
 
 TEST_CASE("log levels are known in any case, others exit with 152") {
   CHECK(exit_code_for({"--level", "wArNiNg"}) == 0);

@@ -15,13 +15,20 @@ struct Row {
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows = {
-      {"GetInstanceInfo", GetInstanceInfo{}, true, true},     {"GetMachineConfig", GetMachineConfig{}, true, true},
-      {"GetFullConfig", GetFullConfig{}, true, true},         {"PutMachineConfig", PutMachineConfig{}, true, false},
-      {"PatchMachineConfig", PatchMachineConfig{}, true, false}, {"PutBootSource", PutBootSource{}, true, false},
-      {"PutDrive", PutDrive{}, true, false},                  {"PutLogger", PutLogger{}, true, false},
-      {"PutMetrics", PutMetrics{}, true, false},              {"PutSerial", PutSerial{}, true, false},
-      {"InstanceStart", InstanceStart{}, true, false},        {"FlushMetrics", FlushMetrics{}, false, true},
-      {"SendCtrlAltDel", SendCtrlAltDel{}, false, true},      {"PauseVm", PauseVm{}, false, true},
+      {"GetInstanceInfo", GetInstanceInfo{}, true, true},
+      {"GetMachineConfig", GetMachineConfig{}, true, true},
+      {"GetFullConfig", GetFullConfig{}, true, true},
+      {"PutMachineConfig", PutMachineConfig{}, true, false},
+      {"PatchMachineConfig", PatchMachineConfig{}, true, false},
+      {"PutBootSource", PutBootSource{}, true, false},
+      {"PutDrive", PutDrive{}, true, false},
+      {"PutLogger", PutLogger{}, true, false},
+      {"PutMetrics", PutMetrics{}, true, false},
+      {"PutSerial", PutSerial{}, true, false},
+      {"InstanceStart", InstanceStart{}, true, false},
+      {"FlushMetrics", FlushMetrics{}, false, true},
+      {"SendCtrlAltDel", SendCtrlAltDel{}, false, true},
+      {"PauseVm", PauseVm{}, false, true},
       {"ResumeVm", ResumeVm{}, false, true},
   };
   return kRows;
