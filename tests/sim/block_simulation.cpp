@@ -110,7 +110,7 @@ class Simulation {
     } else if (pick < 93) {
       pause_or_resume();
     } else if (pick < 95) {
-      backend_->capacity = 1 + draw(kMaxBlockInFlight);
+      backend_->capacity = draw(2) == 0 ? kMaxBlockInFlight : 1 + draw(3);
     } else if (pick < 98) {
       reset();
     } else {
@@ -309,7 +309,9 @@ class Simulation {
     backend_->capacity = kMaxBlockInFlight;
     while (device_->on_queue(0)) {
     }
-    switch (draw(4)) {
+    look_at_answers();
+    switch (draw(outstanding_.empty() ? 4 : 5)) {
+      case 4: driver_.offer(*outstanding_.begin()); break;  // in flight: everything was popped
       case 0: driver_.set_available_index(static_cast<std::uint16_t>(driver_.available_index() + kQueueSize + 1 + draw(1000))); break;
       case 1: driver_.offer(static_cast<std::uint16_t>(kQueueSize + draw(1000))); break;
       case 2:
