@@ -38,8 +38,8 @@ class ApiServer {
 
   /// Starts the accept thread.
   Status start();
-  /// Requests that were received and whose answers are not sent yet. At the end of the process the caller goes on serving
-  /// the CommandPort until this is 0, so that the client whose request ended the machine still hears of it.
+  /// Requests that were received and whose answers are not sent yet. At the end of the process the caller goes on
+  /// serving the CommandPort until this is 0, so that the client whose request ended the machine still hears of it.
   int unanswered_count() const;
   /// Disconnects everybody and waits for the threads. A request that is being carried out is waited for, so the thread
   /// that serves the CommandPort must not be the caller. Harmless when not started or stopped already.

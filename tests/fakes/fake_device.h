@@ -22,7 +22,8 @@ struct FakeSignals final : TransportSignals {
   int drained_count = 0;
 };
 
-/// Pops chains on every kick and completes them with length 0. Counters are atomic: the test reads them from its thread.
+/// Pops chains on every kick and completes them with length 0. Counters are atomic: the test reads them from its
+/// thread.
 class FakeDevice final : public VirtioDevice {
  public:
   static constexpr std::size_t kQueueCount = 2;
@@ -35,7 +36,8 @@ class FakeDevice final : public VirtioDevice {
   std::uint64_t offered_features() const override { return kFeatures; }
   std::size_t queue_count() const override { return kQueueCount; }
   void read_config(std::uint64_t offset, std::span<std::byte> data) const override {
-    for (std::size_t index = 0; index < data.size() && offset < kConfigBytes && offset + index < kConfigBytes; ++index) {
+    for (std::size_t index = 0; index < data.size() && offset < kConfigBytes && offset + index < kConfigBytes;
+         ++index) {
       data[index] = static_cast<std::byte>(0xc0 + offset + index);
     }
   }

@@ -35,7 +35,8 @@ struct Used {
 
 class FakeQueue {
  public:
-  FakeQueue(const GuestMemory& memory, QueuePlace place, std::uint16_t size) : guest_(memory), place_(place), size_(size) {}
+  FakeQueue(const GuestMemory& memory, QueuePlace place, std::uint16_t size)
+      : guest_(memory), place_(place), size_(size) {}
 
   std::uint16_t size() const { return size_; }
   const QueuePlace& place() const { return place_; }

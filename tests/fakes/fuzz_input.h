@@ -27,13 +27,17 @@ class FuzzInput {
   std::uint8_t byte() { return static_cast<std::uint8_t>(take(1)); }
   std::uint16_t word() { return static_cast<std::uint16_t>(take(2)); }
   std::uint32_t dword() { return static_cast<std::uint32_t>(take(4)); }
-  std::span<const std::byte> rest(std::size_t limit) const { return std::as_bytes(bytes_.first(std::min(limit, bytes_.size()))); }
+  std::span<const std::byte> rest(std::size_t limit) const {
+    return std::as_bytes(bytes_.first(std::min(limit, bytes_.size())));
+  }
 
  private:
   std::span<const std::uint8_t> bytes_;
 };
 
 /// A fuzzer's guests complain a lot.
-inline void silence_log() { log::configure({0, false, false, {}}); }
+inline void silence_log() {
+  log::configure({0, false, false, {}});
+}
 
 }  // namespace wisp::fakes

@@ -13,7 +13,7 @@
 namespace wisp::fakes {
 
 inline constexpr std::uint64_t kLowStart = 0x10000;
-inline constexpr std::uint64_t kLowBytes = 0x40000;   // [0x10000, 0x50000)
+inline constexpr std::uint64_t kLowBytes = 0x40000;  // [0x10000, 0x50000)
 inline constexpr std::uint64_t kHighStart = 0x80000;
 inline constexpr std::uint64_t kHighBytes = 0x20000;  // [0x80000, 0xa0000)
 

@@ -1,6 +1,6 @@
-// Block requests of arbitrary shape. The input describes requests: a header, and buffers with their direction, place and
-// length. Each chain comes back exactly once; only a request that the disk can carry out is answered with success; the
-// used length is what was written; no byte outside the writable buffers changes.
+// Block requests of arbitrary shape. The input describes requests: a header, and buffers with their direction, place
+// and length. Each chain comes back exactly once; only a request that the disk can carry out is answered with success;
+// the used length is what was written; no byte outside the writable buffers changes.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -33,8 +33,10 @@ struct StillClock final : Clock {
 };
 
 struct Rig {
-  Rig() : driver(memory, {}, kQueueSize), loop(std::move(EventLoop::create()).value()),
-          interrupt(std::move(InterruptLine::create()).value()) {
+  Rig()
+      : driver(memory, {}, kQueueSize),
+        loop(std::move(EventLoop::create()).value()),
+        interrupt(std::move(InterruptLine::create()).value()) {
     auto made = std::make_unique<ScriptedBackend>(kSectors * 512);
     backend = made.get();
     DiskProfile profile{"fuzz", {}, {kSectors, Access::ReadWrite}, CacheType::Writeback};
@@ -47,8 +49,10 @@ struct Rig {
     driver.start_over();
     QueueConfig config(256);
     config.set_size(kQueueSize);
-    config.set_address(QueuePart::DescriptorTable, AddressHalf::Low, static_cast<std::uint32_t>(driver.place().descriptors));
-    config.set_address(QueuePart::AvailableRing, AddressHalf::Low, static_cast<std::uint32_t>(driver.place().available));
+    config.set_address(QueuePart::DescriptorTable, AddressHalf::Low,
+                       static_cast<std::uint32_t>(driver.place().descriptors));
+    config.set_address(QueuePart::AvailableRing, AddressHalf::Low,
+                       static_cast<std::uint32_t>(driver.place().available));
     config.set_address(QueuePart::UsedRing, AddressHalf::Low, static_cast<std::uint32_t>(driver.place().used));
     WISP_ASSERT(config.make_ready(memory) == QueueConfigDefect::None);
     const std::uint64_t features = feature::kVersion1 | feature::kIndirectDescriptors;
@@ -93,7 +97,8 @@ void offer_request(Rig& rig, FuzzInput& input, std::uint16_t slot) {
     const std::uint32_t length = (choice & 0x40U) != 0 ? 1 : (choice & 0x20U) != 0 ? input.word() % 4096U : 512;
     builder.add(address, length, (choice & 0x80U) != 0 ? kWrite : std::uint16_t{0});
   }
-  rig.driver.offer((input.byte() & 1U) != 0 ? builder.build_indirect(0x4f000 - slot * std::uint64_t{0x100}) : builder.build());
+  rig.driver.offer((input.byte() & 1U) != 0 ? builder.build_indirect(0x4f000 - slot * std::uint64_t{0x100})
+                                            : builder.build());
 }
 
 }  // namespace
@@ -107,7 +112,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::uint16_t slot = 0; slot < requests; ++slot) {
     offer_request(rig, input, slot);
   }
-  const std::uint64_t moved_before = rig.device->metrics().read_count.total() + rig.device->metrics().write_count.total();
+  const std::uint64_t moved_before =
+      rig.device->metrics().read_count.total() + rig.device->metrics().write_count.total();
   while (rig.device->on_queue(0)) {
   }
   const std::size_t accepted = rig.backend->pending.size();
@@ -120,7 +126,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   WISP_ASSERT(rig.device->in_flight_count() == 0);
   const auto answers = rig.driver.take_all_used();
   WISP_ASSERT(answers.size() == requests);
-  WISP_ASSERT(rig.device->metrics().read_count.total() + rig.device->metrics().write_count.total() - moved_before <= accepted);
+  WISP_ASSERT(rig.device->metrics().read_count.total() + rig.device->metrics().write_count.total() - moved_before <=
+              accepted);
   WISP_ASSERT(GuestView(rig.memory).holds(kForbidden, kHighBytes, 0x5a));
   return 0;
 }

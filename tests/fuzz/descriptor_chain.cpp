@@ -1,6 +1,6 @@
-// Rings, descriptors and indirect tables of arbitrary content. The input is a choice of queue size and features, then the
-// guest's memory from the descriptor table on. Whatever it holds: every pop ends in a bounded time as empty, fault or
-// chain, cursors stay inside the chain's bytes, and each popped chain comes back exactly once.
+// Rings, descriptors and indirect tables of arbitrary content. The input is a choice of queue size and features, then
+// the guest's memory from the descriptor table on. Whatever it holds: every pop ends in a bounded time as empty, fault
+// or chain, cursors stay inside the chain's bytes, and each popped chain comes back exactly once.
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
-// Register accesses of arbitrary place, width, value and order, with rings of arbitrary content behind them. The device goes
-// through its whole life on a loop thread; the input plays the vCPU. Afterwards a driver that behaves gets its device.
+// Register accesses of arbitrary place, width, value and order, with rings of arbitrary content behind them. The device
+// goes through its whole life on a loop thread; the input plays the vCPU. Afterwards a driver that behaves gets its
+// device.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -51,7 +52,8 @@ void legal_step(const MmioDriver& driver, FuzzInput& input) {
 void step(Rig& rig, const MmioDriver& driver, FuzzInput& input) {
   const GuestView guest(rig.memory);
   const std::uint8_t choice = input.byte();
-  const std::uint64_t offset = (choice & 0x80U) != 0 ? input.word() % kMmioWindowSizeBytes : (input.byte() & 0x3fU) * 4U;
+  const std::uint64_t offset =
+      (choice & 0x80U) != 0 ? input.word() % kMmioWindowSizeBytes : (input.byte() & 0x3fU) * 4U;
   std::size_t width = (choice & 0x40U) != 0 ? 1 + input.byte() % 8U : 4;
   width = std::min<std::size_t>(width, kMmioWindowSizeBytes - offset);
   switch (choice % 6U) {

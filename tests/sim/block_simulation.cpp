@@ -3,8 +3,9 @@
 //   block_simulation                 a fixed set of seeds
 //   block_simulation 12345 [steps]   one seed, to see a failure again
 //
-// A driver that is sometimes right and sometimes hostile, a backend that completes out of order, short or not at all, and
-// an operator that resets, pauses and resumes, all drawn from one seed, on one thread: a seed fails for ever or never.
+// A driver that is sometimes right and sometimes hostile, a backend that completes out of order, short or not at all,
+// and an operator that resets, pauses and resumes, all drawn from one seed, on one thread: a seed fails for ever or
+// never.
 //
 // After every step:
 //   - the bytes of guest memory that no offered buffer and no ring covers are as they were,
@@ -37,7 +38,7 @@ constexpr std::uint64_t kDefaultSteps = 3000;
 constexpr std::uint64_t kSeedCount = 24;
 constexpr std::uint64_t kSectors = 128;
 constexpr std::uint16_t kQueueSize = 32;
-constexpr std::uint16_t kChains = 8;             // four descriptors each
+constexpr std::uint16_t kChains = 8;  // four descriptors each
 constexpr std::uint16_t kDescriptorsPerChain = 4;
 // Each chain has its own page for header, table and status, and its own pages for data.
 constexpr std::uint64_t kSmallPages = 0x20000;
@@ -48,7 +49,8 @@ constexpr std::uint64_t kRingBytes = 0x4000;
 
 class Simulation {
  public:
-  explicit Simulation(std::uint64_t seed) : seed_(seed), random_(seed), driver_(memory_, {}, kQueueSize), guest_(memory_) {
+  explicit Simulation(std::uint64_t seed)
+      : seed_(seed), random_(seed), driver_(memory_, {}, kQueueSize), guest_(memory_) {
     auto backend = std::make_unique<ScriptedBackend>(kSectors * 512);
     backend_ = backend.get();
     for (std::byte& value : backend_->disk) {
@@ -288,8 +290,10 @@ class Simulation {
     needs_reset_before_ = signals_.needs_reset_count;
     QueueConfig config(256);
     config.set_size(kQueueSize);
-    config.set_address(QueuePart::DescriptorTable, AddressHalf::Low, static_cast<std::uint32_t>(driver_.place().descriptors));
-    config.set_address(QueuePart::AvailableRing, AddressHalf::Low, static_cast<std::uint32_t>(driver_.place().available));
+    config.set_address(QueuePart::DescriptorTable, AddressHalf::Low,
+                       static_cast<std::uint32_t>(driver_.place().descriptors));
+    config.set_address(QueuePart::AvailableRing, AddressHalf::Low,
+                       static_cast<std::uint32_t>(driver_.place().available));
     config.set_address(QueuePart::UsedRing, AddressHalf::Low, static_cast<std::uint32_t>(driver_.place().used));
     check(config.make_ready(memory_) == QueueConfigDefect::None, "the queue can be set up");
     const std::uint64_t features = feature::kVersion1 | feature::kIndirectDescriptors | block_feature::kFlush |
@@ -312,10 +316,14 @@ class Simulation {
     look_at_answers();
     switch (draw(outstanding_.empty() ? 4 : 5)) {
       case 4: driver_.offer(*outstanding_.begin()); break;  // in flight: everything was popped
-      case 0: driver_.set_available_index(static_cast<std::uint16_t>(driver_.available_index() + kQueueSize + 1 + draw(1000))); break;
+      case 0:
+        driver_.set_available_index(
+            static_cast<std::uint16_t>(driver_.available_index() + kQueueSize + 1 + draw(1000)));
+        break;
       case 1: driver_.offer(static_cast<std::uint16_t>(kQueueSize + draw(1000))); break;
       case 2:
-        driver_.put_descriptor(kQueueSize - 1, data_of(0), 1, kNext, static_cast<std::uint16_t>(kQueueSize + draw(100)));
+        driver_.put_descriptor(kQueueSize - 1, data_of(0), 1, kNext,
+                               static_cast<std::uint16_t>(kQueueSize + draw(100)));
         break_with_last();
         break;
       default:
@@ -335,7 +343,8 @@ class Simulation {
     const std::uint16_t before = answers_;
     while (const auto used = driver_.take_used()) {
       ++answers_;
-      check(outstanding_.erase(static_cast<std::uint16_t>(used->id)) == 1, "an answer names a head that is outstanding");
+      check(outstanding_.erase(static_cast<std::uint16_t>(used->id)) == 1,
+            "an answer names a head that is outstanding");
       check(used->id % kDescriptorsPerChain == 0, "an answer names a head");
       judge(static_cast<std::uint16_t>(used->id / kDescriptorsPerChain), used->length);
     }
@@ -470,7 +479,7 @@ int main(int argc, char** argv) {
   for (std::uint64_t seed = 1; seed <= wisp::fakes::kSeedCount; ++seed) {
     wisp::fakes::Simulation(seed).run(steps);
   }
-  std::printf("%llu seeds of %llu steps, all invariants held\n", static_cast<unsigned long long>(wisp::fakes::kSeedCount),
-              static_cast<unsigned long long>(steps));
+  std::printf("%llu seeds of %llu steps, all invariants held\n",
+              static_cast<unsigned long long>(wisp::fakes::kSeedCount), static_cast<unsigned long long>(steps));
   return 0;
 }

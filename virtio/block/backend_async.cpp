@@ -60,10 +60,12 @@ Submission AsyncBackend::queue_rest(Slot& slot) {
   switch (io.kind) {
     case IoKind::Read: queued = ring_->queue_read(lend_vectors(io.slot, io.target), io.offset_bytes, io.slot); break;
     case IoKind::Write:
-      queued = ring_->queue_write(lend_vectors(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Buffered);
+      queued =
+          ring_->queue_write(lend_vectors(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Buffered);
       break;
     case IoKind::StableWrite:
-      queued = ring_->queue_write(lend_vectors(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Stable);
+      queued =
+          ring_->queue_write(lend_vectors(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Stable);
       break;
     case IoKind::Flush: queued = ring_->queue_sync(io.slot); break;
   }

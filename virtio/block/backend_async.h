@@ -1,7 +1,7 @@
 // AsyncBackend: the Async engine, io_uring on one registered file (vmm/events/io_ring.h).
 //
-// A transfer that the kernel made only in part is queued again for its rest. One that it refuses for its alignment (EINVAL,
-// a descriptor with O_DIRECT) or could not start (EAGAIN) is made synchronously through the bounce buffer.
+// A transfer that the kernel made only in part is queued again for its rest. One that it refuses for its alignment
+// (EINVAL, a descriptor with O_DIRECT) or could not start (EAGAIN) is made synchronously through the bounce buffer.
 // Each slot has its own iovecs, allocated once; they stay valid while the kernel works on the slot.
 #pragma once
 

@@ -66,8 +66,8 @@ Result<std::unique_ptr<BlockDevice>> BlockDevice::create(DiskProfile profile, st
   return device;
 }
 
-BlockDevice::BlockDevice(PrivateTag /*tag*/, DiskProfile profile, std::unique_ptr<BlockBackend> backend, EventLoop& loop,
-                         const Clock& clock)
+BlockDevice::BlockDevice(PrivateTag /*tag*/, DiskProfile profile, std::unique_ptr<BlockBackend> backend,
+                         EventLoop& loop, const Clock& clock)
     : profile_(std::move(profile)),
       offered_features_(features_of(profile_)),
       backend_(std::move(backend)),
@@ -296,8 +296,8 @@ void BlockDevice::count_transfer(const InFlight& entry, const IoOutcome& outcome
   if (outcome.sys_errno != 0) {
     metrics_.invalid_reqs_count.add();
     flush_failed_ = flush_failed_ || entry.request.op == BlockOp::Flush;
-    WISP_LOG_LIMITED(Error, "drive %s: a request failed on the host: errno %d after %u bytes", profile_.drive_id.c_str(),
-                     outcome.sys_errno, outcome.moved_bytes);
+    WISP_LOG_LIMITED(Error, "drive %s: a request failed on the host: errno %d after %u bytes",
+                     profile_.drive_id.c_str(), outcome.sys_errno, outcome.moved_bytes);
     return;
   }
   const std::uint64_t duration_us = (clock_->now_ns() - entry.started_ns) / kNsPerUs;
@@ -336,8 +336,8 @@ void BlockDevice::publish() {
 void BlockDevice::break_queue(QueueFault fault) {
   life_ = Life::Broken;
   metrics_.event_fails.add();
-  WISP_LOG_LIMITED(Error, "drive %s: the driver broke the queue (%s); it must reset the device", profile_.drive_id.c_str(),
-                   queue_fault_name(fault));
+  WISP_LOG_LIMITED(Error, "drive %s: the driver broke the queue (%s); it must reset the device",
+                   profile_.drive_id.c_str(), queue_fault_name(fault));
   signals_->needs_reset();
 }
 

@@ -4,16 +4,17 @@
 //   auto device = WISP_TRY(BlockDevice::create(config, std::move(file), loop));
 //   auto transport = WISP_TRY(MmioTransport::create(std::move(device), memory, loop));
 //
-// One request: on_queue pops a chain -> parse_block_request -> a slot -> the backend -> a completion, which writes the status
-// byte last -> the used ring, published once per batch. Whatever a driver asks, its chain comes back exactly once with
-// the number of bytes really written: data and the status byte.
+// One request: on_queue pops a chain -> parse_block_request -> a slot -> the backend -> a completion, which writes the
+// status byte last -> the used ring, published once per batch. Whatever a driver asks, its chain comes back exactly
+// once with the number of bytes really written: data and the status byte.
 //
 // A batch is bounded by one queue's worth of requests and by kMaxBatchBytes; what is left is taken up after the other
 // handlers of the loop had their turn.
 //
-// Flush: offered for CacheType::Writeback only, and carried out whenever it is asked for. A flush that fails makes every
-// later one fail until the driver resets the device, because the host may have dropped the dirty pages it could not
-// write. When flush is offered and the driver does not take it, every write is stable before it completes (5.2.6.2).
+// Flush: offered for CacheType::Writeback only, and carried out whenever it is asked for. A flush that fails makes
+// every later one fail until the driver resets the device, because the host may have dropped the dirty pages it could
+// not write. When flush is offered and the driver does not take it, every write is stable before it completes
+// (5.2.6.2).
 #pragma once
 
 #include <cstdint>
@@ -134,7 +135,7 @@ class BlockDevice final : public VirtioDevice, private EventHandler {
   BlockMetrics metrics_;
 
   Life life_ = Life::Inactive;
-  bool throttled_ = false;     // the backend was busy; its next completion takes up the queue again
+  bool throttled_ = false;  // the backend was busy; its next completion takes up the queue again
   bool flush_failed_ = false;
   std::uint64_t negotiated_features_ = 0;
   InterruptLine* interrupt_ = nullptr;

@@ -54,7 +54,8 @@ Result<DiskFile> DiskFile::adopt(Fd file, const std::string& name, Access access
   disk.sector_count_ = static_cast<std::uint64_t>(size_bytes) / kSectorSizeBytes;
   disk.device_id_ = make_device_id(status);
   if (const std::uint64_t rest = static_cast<std::uint64_t>(size_bytes) % kSectorSizeBytes; rest != 0) {
-    WISP_LOG(Warn, "The size of the drive file '%s' is not a multiple of %llu bytes; its last %llu bytes are invisible.",
+    WISP_LOG(Warn,
+             "The size of the drive file '%s' is not a multiple of %llu bytes; its last %llu bytes are invisible.",
              name.c_str(), static_cast<unsigned long long>(kSectorSizeBytes), static_cast<unsigned long long>(rest));
   }
   return disk;
@@ -63,7 +64,8 @@ Result<DiskFile> DiskFile::adopt(Fd file, const std::string& name, Access access
 Result<DiskFile> DiskFile::duplicate() const {
   Fd copy(::fcntl(file_.raw(), F_DUPFD_CLOEXEC, 0));
   if (!copy.valid()) {
-    return Error::host(errno, "cannot duplicate the descriptor of a drive", "Raise the limit on open files (RLIMIT_NOFILE)");
+    return Error::host(errno, "cannot duplicate the descriptor of a drive",
+                       "Raise the limit on open files (RLIMIT_NOFILE)");
   }
   DiskFile duplicate(std::move(copy), access_);
   duplicate.sector_count_ = sector_count_;

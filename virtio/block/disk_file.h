@@ -3,9 +3,9 @@
 //   DiskFile file = WISP_TRY(DiskFile::open(config));        // at PUT /drives: opened and checked once
 //   ... BlockDevice::create(config, std::move(file), loop);  // at the start: the very same descriptor
 //
-// Raw bytes only: the contents are never looked at to find a format, because the guest writes them. The size is taken when
-// the file is opened; a rest that is not a whole sector is invisible to the guest. The file is never mapped, so one that
-// shrinks later makes reads short (an I/O error for the guest), not a SIGBUS.
+// Raw bytes only: the contents are never looked at to find a format, because the guest writes them. The size is taken
+// when the file is opened; a rest that is not a whole sector is invisible to the guest. The file is never mapped, so
+// one that shrinks later makes reads short (an I/O error for the guest), not a SIGBUS.
 #pragma once
 
 #include <array>

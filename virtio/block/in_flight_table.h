@@ -1,4 +1,5 @@
-// InFlightTable: the requests that the backend works on, by slot number. Fixed size, no allocation, each slot taken once.
+// InFlightTable: the requests that the backend works on, by slot number. Fixed size, no allocation, each slot taken
+// once.
 #pragma once
 
 #include <array>

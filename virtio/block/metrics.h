@@ -10,10 +10,10 @@ namespace wisp {
 struct BlockMetrics {
   Counter activate_fails;
   Counter cfg_fails;
-  Counter no_avail_buffer;    ///< kicks that found nothing to do
-  Counter event_fails;        ///< the ring was broken
-  Counter execute_fails;      ///< malformed requests
-  Counter invalid_reqs_count; ///< requests answered with I/O error or unsupported
+  Counter no_avail_buffer;     ///< kicks that found nothing to do
+  Counter event_fails;         ///< the ring was broken
+  Counter execute_fails;       ///< malformed requests
+  Counter invalid_reqs_count;  ///< requests answered with I/O error or unsupported
   Counter flush_count;
   Counter queue_event_count;
   Counter rate_limiter_event_count;

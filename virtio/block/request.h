@@ -3,9 +3,10 @@
 //   readable bytes   header {type, reserved, sector}, then the data of a write
 //   writable bytes   the data of a read, then the status: always the very last writable byte
 //
-// Framing means nothing (section 2.7.4): header, data and status may be cut into buffers anywhere. Bytes on the side that
-// an operation does not use are ignored. parse_block_request is a pure function: the header is copied once and only the copy
-// is looked at. A request that cannot be carried out has a defect, and the status that the driver gets for it.
+// Framing means nothing (section 2.7.4): header, data and status may be cut into buffers anywhere. Bytes on the side
+// that an operation does not use are ignored. parse_block_request is a pure function: the header is copied once and
+// only the copy is looked at. A request that cannot be carried out has a defect, and the status that the driver gets
+// for it.
 #pragma once
 
 #include <array>
@@ -40,23 +41,23 @@ enum class BlockStatus : std::uint8_t { Ok = 0, IoError = 1, Unsupported = 2 };
 
 enum class RequestDefect : std::uint8_t {
   None,
-  BadChain,           ///< see ChainDefect
-  NoStatusByte,       ///< nothing writable: there is no place for an answer
-  HeaderTooShort,     ///< fewer than 16 readable bytes
-  NoData,             ///< a read without writable, or a write without readable data (wrong direction, for instance)
-  DataNotSectors,     ///< not a multiple of 512 bytes
-  DataTooLong,        ///< more than kMaxRequestBytes
-  OutsideDisk,        ///< a sector at or beyond the capacity, or a sum that wraps
-  ReadOnlyDisk,       ///< a write, whatever features the driver accepted
-  IdBufferTooShort,   ///< fewer than 20 bytes for the identification
-  UnsupportedType,    ///< discard, write zeroes, SCSI, anything not offered
+  BadChain,          ///< see ChainDefect
+  NoStatusByte,      ///< nothing writable: there is no place for an answer
+  HeaderTooShort,    ///< fewer than 16 readable bytes
+  NoData,            ///< a read without writable, or a write without readable data (wrong direction, for instance)
+  DataNotSectors,    ///< not a multiple of 512 bytes
+  DataTooLong,       ///< more than kMaxRequestBytes
+  OutsideDisk,       ///< a sector at or beyond the capacity, or a sum that wraps
+  ReadOnlyDisk,      ///< a write, whatever features the driver accepted
+  IdBufferTooShort,  ///< fewer than 20 bytes for the identification
+  UnsupportedType,   ///< discard, write zeroes, SCSI, anything not offered
 };
 inline constexpr std::size_t kRequestDefectCount = 11;
 
 constexpr const char* request_defect_name(RequestDefect defect) {
   constexpr std::array<const char*, kRequestDefectCount> kNames = {
-      "none",           "bad descriptor chain",   "no status byte", "header too short",
-      "no data",        "data not whole sectors", "data too long",  "outside the disk",
+      "none",           "bad descriptor chain",   "no status byte",   "header too short",
+      "no data",        "data not whole sectors", "data too long",    "outside the disk",
       "read-only disk", "id buffer too short",    "unsupported type",
   };
   return kNames[static_cast<std::size_t>(defect)];
@@ -80,8 +81,8 @@ struct BlockRequest {
   RequestDefect defect = RequestDefect::None;
   std::uint64_t offset_bytes = 0;  ///< of a read or write; inside the disk together with its data
   ChainReader source;              ///< the data of a write
-  ChainWriter target;              ///< where the data of a read, or the identification, goes; never holds the status byte
-  ChainWriter status;              ///< one byte; empty when there is none
+  ChainWriter target;  ///< where the data of a read, or the identification, goes; never holds the status byte
+  ChainWriter status;  ///< one byte; empty when there is none
 };
 
 /// The cursors point into the chain, which must live as long as the request.

@@ -1,5 +1,5 @@
-// What a snapshot keeps of a block device: plain values, apart from the runtime types. The ring's addresses and size are
-// the transport's (QueueConfig). Valid only when the device is quiesced and nothing is in flight.
+// What a snapshot keeps of a block device: plain values, apart from the runtime types. The ring's addresses and size
+// are the transport's (QueueConfig). Valid only when the device is quiesced and nothing is in flight.
 #pragma once
 
 #include <cstdint>

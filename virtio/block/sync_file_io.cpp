@@ -8,7 +8,9 @@
 namespace wisp {
 namespace {
 
-int write_flags(IoKind kind) { return kind == IoKind::StableWrite ? RWF_DSYNC : 0; }
+int write_flags(IoKind kind) {
+  return kind == IoKind::StableWrite ? RWF_DSYNC : 0;
+}
 
 /// Calls `transfer` until it is not interrupted.
 template <typename Transfer>
@@ -21,13 +23,14 @@ ssize_t uninterrupted(Transfer transfer) {
 }
 
 /// Why a call that moved `result` bytes (at most 0) did not move more.
-int failure_of(ssize_t result) { return result < 0 ? errno : EIO; }
+int failure_of(ssize_t result) {
+  return result < 0 ? errno : EIO;
+}
 
 }  // namespace
 
 SyncFileIo::SyncFileIo(FdRef file)
-    : file_(file),
-      bounce_(static_cast<std::byte*>(::operator new(kBounceBytes, std::align_val_t(kBounceAlignment)))) {}
+    : file_(file), bounce_(static_cast<std::byte*>(::operator new(kBounceBytes, std::align_val_t(kBounceAlignment)))) {}
 
 template <typename Cursor>
 std::size_t SyncFileIo::lend_vectors(Cursor cursor) {
@@ -67,8 +70,7 @@ IoOutcome SyncFileIo::read(ChainWriter target, std::uint64_t offset_bytes) {
   while (!target.empty()) {
     const auto count = static_cast<int>(lend_vectors(target));
     const auto position = static_cast<off_t>(offset_bytes + moved_bytes);
-    const ssize_t result =
-        uninterrupted([&] { return ::preadv2(file_.raw(), vectors_.data(), count, position, 0); });
+    const ssize_t result = uninterrupted([&] { return ::preadv2(file_.raw(), vectors_.data(), count, position, 0); });
     if (result < 0 && errno == EINVAL) {
       const IoOutcome rest = read_bounced(target, offset_bytes + moved_bytes);
       return {moved_bytes + rest.moved_bytes, rest.sys_errno};

@@ -3,8 +3,8 @@
 // A transfer goes on after a short or interrupted call until it is whole, or reports how far it came. A read that meets
 // the end of the file (it was shrunk under us) is an I/O error.
 //
-// A descriptor with O_DIRECT wants aligned memory, which a guest's buffers need not be: the kernel then says EINVAL and the
-// transfer is made through a bounce buffer that was allocated beforehand.
+// A descriptor with O_DIRECT wants aligned memory, which a guest's buffers need not be: the kernel then says EINVAL and
+// the transfer is made through a bounce buffer that was allocated beforehand.
 #pragma once
 
 #include <sys/uio.h>

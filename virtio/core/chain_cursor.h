@@ -5,8 +5,8 @@
 //   ChainWriter status = data.split_off(data.size_bytes() - 1);
 //   status.write(...);                                   // cannot touch `data`
 //
-// A cursor walks the segments that the chain copied and checked when it was popped; it never looks at a descriptor again.
-// A cursor is a small value: copy it to remember a place. It must not outlive its chain.
+// A cursor walks the segments that the chain copied and checked when it was popped; it never looks at a descriptor
+// again. A cursor is a small value: copy it to remember a place. It must not outlive its chain.
 #pragma once
 
 #include <array>

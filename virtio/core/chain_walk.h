@@ -1,8 +1,9 @@
 // walk_chain: from a head to a list of checked segments, in one bounded pass (virtio 1.2 section 2.7.5).
 //
-// Each descriptor is copied once and only the copy is used. The walk ends after at most as many descriptors as the table
-// it is in has entries, so a loop cannot hold it. A broken structure is a QueueFault; a buffer that cannot be used is a
-// ChainDefect, and the walk goes on, because the last descriptor may hold the byte in which the driver expects the answer.
+// Each descriptor is copied once and only the copy is used. The walk ends after at most as many descriptors as the
+// table it is in has entries, so a loop cannot hold it. A broken structure is a QueueFault; a buffer that cannot be
+// used is a ChainDefect, and the walk goes on, because the last descriptor may hold the byte in which the driver
+// expects the answer.
 #pragma once
 
 #include <cstddef>

@@ -20,7 +20,9 @@ DescriptorChain& DescriptorChain::operator=(DescriptorChain&& other) noexcept {
   return *this;
 }
 
-DescriptorChain::~DescriptorChain() { drop(); }
+DescriptorChain::~DescriptorChain() {
+  drop();
+}
 
 void DescriptorChain::drop() {
   if (core_ != nullptr) {

@@ -4,9 +4,10 @@
 //   std::move(chain).put_back();                // not now: the driver's queue looks as if it had not been popped
 //
 // A chain is a move-only token. Its descriptors were copied and checked when it was popped, so nothing that the driver
-// writes afterwards changes what reader() and writer() show. Each chain ends exactly once; one that is destroyed without
-// an end is completed with length 0 and counted (VirtQueue::dropped_chain_count), because a lost buffer is worse than an
-// empty answer. A chain must not outlive its VirtQueue; a device that drops a queue abandons its chains first.
+// writes afterwards changes what reader() and writer() show. Each chain ends exactly once; one that is destroyed
+// without an end is completed with length 0 and counted (VirtQueue::dropped_chain_count), because a lost buffer is
+// worse than an empty answer. A chain must not outlive its VirtQueue; a device that drops a queue abandons its chains
+// first.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,8 @@ class DescriptorChain {
   ~DescriptorChain();
 
   std::uint16_t head() const { return head_; }
-  /// Anything but None: the request cannot be carried out. writer() is then the one byte at the chain's end, if that can
-  /// be written, and reader() is empty.
+  /// Anything but None: the request cannot be carried out. writer() is then the one byte at the chain's end, if that
+  /// can be written, and reader() is empty.
   ChainDefect defect() const { return shape_.defect; }
   ChainReader reader() const;
   ChainWriter writer() const;
@@ -43,7 +44,8 @@ class DescriptorChain {
 
  private:
   friend class RingCore;
-  DescriptorChain(RingCore& core, std::uint16_t head, const ChainShape& shape) : core_(&core), head_(head), shape_(shape) {}
+  DescriptorChain(RingCore& core, std::uint16_t head, const ChainShape& shape)
+      : core_(&core), head_(head), shape_(shape) {}
   void drop();
 
   RingCore* core_;  // null: ended or moved from

@@ -1,7 +1,7 @@
 // VirtioDevice: the contract between a device model and the transport (virtio 1.2 section 2).
 //
-// A device knows requests and a backend. It knows no registers, no bus and no KVM; a transport (virtio/core/mmio_transport.h)
-// stands between it and the guest:
+// A device knows requests and a backend. It knows no registers, no bus and no KVM; a transport
+// (virtio/core/mmio_transport.h) stands between it and the guest:
 //
 //              vCPU threads                     |                 loop thread
 //   register access -> transport (small lock) --+-- DRIVER_OK --> activate(queues, memory, interrupt)
@@ -22,15 +22,23 @@
 #include <span>
 #include <vector>
 
+#include "virtio/core/virt_queue.h"
 #include "vmm/bus/interrupt_line.h"
 #include "vmm/events/event_fd.h"
 #include "vmm/memory/guest_memory.h"
-#include "virtio/core/virt_queue.h"
 
 namespace wisp {
 
 /// Device ids of virtio 1.2 section 5.
-enum class VirtioDeviceType : std::uint32_t { Net = 1, Block = 2, Entropy = 4, Balloon = 5, Vsock = 19, Mem = 24, Pmem = 27 };
+enum class VirtioDeviceType : std::uint32_t {
+  Net = 1,
+  Block = 2,
+  Entropy = 4,
+  Balloon = 5,
+  Vsock = 19,
+  Mem = 24,
+  Pmem = 27
+};
 
 /// The most queues that any of our devices has, and the largest queue that a driver may choose.
 inline constexpr std::size_t kMaxQueuesPerDevice = 8;

@@ -28,12 +28,12 @@ inline constexpr std::uint32_t kLive = kConfiguring | kDriverOk;
 }  // namespace status
 
 enum class StatusStep : std::uint8_t {
-  Ignore,            ///< not legal from here: nothing changes
-  Keep,              ///< the same value again
-  Advance,           ///< the written value becomes the status
-  CheckFeatures,     ///< likewise, if the features are acceptable (section 3.1.1 step 5)
-  Activate,          ///< likewise, and the device goes live
-  Fail,              ///< FAILED is added to the status
+  Ignore,         ///< not legal from here: nothing changes
+  Keep,           ///< the same value again
+  Advance,        ///< the written value becomes the status
+  CheckFeatures,  ///< likewise, if the features are acceptable (section 3.1.1 step 5)
+  Activate,       ///< likewise, and the device goes live
+  Fail,           ///< FAILED is added to the status
   Reset,
 };
 

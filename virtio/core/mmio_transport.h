@@ -7,9 +7,9 @@
 // Two sides:
 //   vCPU threads  read() and write(): registers, under one small lock. Interrupt status and acknowledge, which every
 //                 interrupt handler of the guest needs, take no lock.
-//   loop thread   everything that touches the device. It never takes the register lock, because a vCPU may hold that lock
-//                 while it waits for the loop; what the loop shows to the driver (NEEDS_RESET, the configuration
-//                 generation, the interrupt status) is atomic.
+//   loop thread   everything that touches the device. It never takes the register lock: a vCPU may hold it while it
+//                 waits for the loop. What the loop shows to the driver (NEEDS_RESET, the configuration generation,
+//                 the interrupt status) is atomic.
 //
 // DRIVER_OK hands frozen queue configurations to the loop and returns. Status 0 is a rendezvous: the loop quiesces the
 // device, lets requests in flight end as ordinary events, resets the device and only then lets the vCPU go on, because
@@ -43,6 +43,8 @@ namespace wisp {
 inline constexpr std::uint64_t kMmioWindowSizeBytes = 0x1000;
 inline constexpr std::uint64_t kMmioQueueNotifyOffset = 0x50;
 inline constexpr std::uint64_t kMmioConfigOffset = 0x100;
+
+struct MmioRegister;
 
 /// What a driver did that the transport did not follow, and what became of it.
 struct TransportMetrics {
@@ -96,7 +98,6 @@ class MmioTransport final : public BusDevice, public TransportSignals {
   enum class Handover : std::uint8_t { None, Activate, Reset };
   enum class DeviceLife : std::uint8_t { Inactive, Active, Resetting };
   enum class Pace : std::uint8_t { Running, Quiesced };
-  struct Register;
 
   /// The eventfd of one queue, or of the hand-over, and what the loop does about it.
   class Doorbell final : public EventHandler {
@@ -119,13 +120,12 @@ class MmioTransport final : public BusDevice, public TransportSignals {
   Status add_doorbells();
 
   // registers, under registers_mutex_
-  static const Register* find_register(std::uint64_t offset);
-  std::uint32_t read_register(const Register& reg);
-  void write_register(const Register& reg, std::uint32_t value);
+  std::uint32_t read_register(const MmioRegister& reg);
+  void write_register(const MmioRegister& reg, std::uint32_t value);
   std::uint32_t status_with_device_bits() const;
   std::uint32_t device_features_page() const;
   void write_driver_features(std::uint32_t value);
-  void write_queue_register(const Register& reg, std::uint32_t value);
+  void write_queue_register(const MmioRegister& reg, std::uint32_t value);
   void write_queue_ready(QueueConfig& queue, std::uint32_t value);
   void write_notify(std::uint32_t value);
   void write_status(std::uint32_t value);

@@ -34,8 +34,8 @@ QueueConfigDefect QueueConfig::check(const GuestMemory& memory, RingParts& parts
   const GuestAddress descriptors = address(QueuePart::DescriptorTable);
   const GuestAddress available = address(QueuePart::AvailableRing);
   const GuestAddress used = address(QueuePart::UsedRing);
-  if (!descriptors.is_aligned(ring::kDescriptorTableAlignment) || !available.is_aligned(ring::kAvailableRingAlignment) ||
-      !used.is_aligned(ring::kUsedRingAlignment)) {
+  if (!descriptors.is_aligned(ring::kDescriptorTableAlignment) ||
+      !available.is_aligned(ring::kAvailableRingAlignment) || !used.is_aligned(ring::kUsedRingAlignment)) {
     return QueueConfigDefect::Alignment;
   }
   const auto table = memory.readable(descriptors, ring::descriptor_table_bytes(size_));

@@ -23,8 +23,8 @@ enum class AddressHalf : std::uint8_t { Low, High };
 
 enum class QueueConfigDefect : std::uint8_t {
   None,
-  Size,        ///< not a power of two from 1 to kMaxQueueSize
-  Alignment,   ///< 16, 2 and 4 bytes (section 2.7)
+  Size,           ///< not a power of two from 1 to kMaxQueueSize
+  Alignment,      ///< 16, 2 and 4 bytes (section 2.7)
   OutsideMemory,  ///< a part that is not wholly inside one memory region
 };
 

@@ -1,8 +1,10 @@
 // What a driver can do wrong with a queue, and who pays for it.
 //
-//   QueueFault    the ring itself cannot be trusted: no one knows which buffers are whose. The queue stops for good and the
+//   QueueFault    the ring itself cannot be trusted: no one knows which buffers are whose. The queue stops for good and
+//   the
 //                 device asks for a reset (DEVICE_NEEDS_RESET, virtio 1.2 section 2.1.2).
-//   ChainDefect   the ring is sound, one request in it is not. That request is returned with an error; the queue goes on.
+//   ChainDefect   the ring is sound, one request in it is not. That request is returned with an error; the queue goes
+//   on.
 //
 // docs/virtio.md has the table of both.
 #pragma once
@@ -38,9 +40,11 @@ inline constexpr std::size_t kChainDefectCount = 6;
 
 constexpr const char* queue_fault_name(QueueFault fault) {
   constexpr std::array<const char*, kQueueFaultCount> kNames = {
-      "available index jumped", "head out of range",         "head already in flight",
-      "next out of range",      "chain too long",            "indirect descriptor not negotiated",
-      "nested indirect table",  "indirect descriptor chained", "indirect table length",
+      "available index jumped", "head out of range",
+      "head already in flight", "next out of range",
+      "chain too long",         "indirect descriptor not negotiated",
+      "nested indirect table",  "indirect descriptor chained",
+      "indirect table length",
   };
   return kNames[static_cast<std::size_t>(fault)];
 }

@@ -37,14 +37,18 @@ RingCore::RingCore(const GuestMemory& memory, const RingParts& parts, std::uint6
   WISP_ASSERT(std::has_single_bit(parts.size) && parts.size <= kLargestQueue);
 }
 
-RingCore::~RingCore() { WISP_ASSERT(in_flight_count_ == 0); }
+RingCore::~RingCore() {
+  WISP_ASSERT(in_flight_count_ == 0);
+}
 
 QueueFault RingCore::latch(QueueFault fault) {
   fault_ = fault;
   return fault;
 }
 
-std::uint16_t RingCore::load_available_index() const { return parts_.available.load_acquire_u16(ring::kIndexOffset); }
+std::uint16_t RingCore::load_available_index() const {
+  return parts_.available.load_acquire_u16(ring::kIndexOffset);
+}
 
 std::optional<QueueFault> RingCore::look_for_more() {
   const std::uint16_t index = load_available_index();
@@ -114,7 +118,9 @@ void RingCore::put_back_chain(std::uint16_t head) {
   --next_available_;
 }
 
-void RingCore::abandon_chain(std::uint16_t head) { end(head); }
+void RingCore::abandon_chain(std::uint16_t head) {
+  end(head);
+}
 
 void RingCore::drop_chain(std::uint16_t head) {
   ++dropped_chain_count_;

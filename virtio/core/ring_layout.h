@@ -53,12 +53,22 @@ inline constexpr std::size_t kFlagsOffset = 0;
 inline constexpr std::size_t kIndexOffset = 2;
 inline constexpr std::size_t kEntriesOffset = 4;
 
-constexpr std::size_t descriptor_table_bytes(std::size_t size) { return size * sizeof(VirtqDescriptor); }
+constexpr std::size_t descriptor_table_bytes(std::size_t size) {
+  return size * sizeof(VirtqDescriptor);
+}
 /// Both rings end with the two bytes of the other side's event index, whether or not EVENT_IDX is negotiated.
-constexpr std::size_t available_ring_bytes(std::size_t size) { return kEntriesOffset + size * 2 + 2; }
-constexpr std::size_t used_ring_bytes(std::size_t size) { return kEntriesOffset + size * sizeof(VirtqUsedElement) + 2; }
-constexpr std::size_t used_event_offset(std::size_t size) { return kEntriesOffset + size * 2; }
-constexpr std::size_t avail_event_offset(std::size_t size) { return kEntriesOffset + size * sizeof(VirtqUsedElement); }
+constexpr std::size_t available_ring_bytes(std::size_t size) {
+  return kEntriesOffset + size * 2 + 2;
+}
+constexpr std::size_t used_ring_bytes(std::size_t size) {
+  return kEntriesOffset + size * sizeof(VirtqUsedElement) + 2;
+}
+constexpr std::size_t used_event_offset(std::size_t size) {
+  return kEntriesOffset + size * 2;
+}
+constexpr std::size_t avail_event_offset(std::size_t size) {
+  return kEntriesOffset + size * sizeof(VirtqUsedElement);
+}
 
 }  // namespace ring
 

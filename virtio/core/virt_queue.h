@@ -7,8 +7,8 @@
 //   } while (queue.enable_notifications() == Backlog::Some);
 //   if (queue.publish() == Interrupt::Needed) { interrupt.raise(kInterruptUsedRing); }
 //
-// Completions become visible to the driver together, at publish(). A QueueFault is latched: pop() returns it from then on,
-// only a device reset makes a new queue. Chains in flight can still be completed.
+// Completions become visible to the driver together, at publish(). A QueueFault is latched: pop() returns it from then
+// on, only a device reset makes a new queue. Chains in flight can still be completed.
 //
 // Only QueueConfig::activate makes one, from checked addresses that no register can change afterwards. Nothing is
 // allocated after that. Not thread-safe: it belongs to the loop's thread.

@@ -59,7 +59,9 @@ class TempFile {
     const ssize_t got = ::pread(fd_.raw(), bytes.data(), count, static_cast<off_t>(offset));
     return got == static_cast<ssize_t>(count) && bytes == std::vector<std::byte>(count, static_cast<std::byte>(value));
   }
-  void shrink_to(std::size_t size_bytes) const { WISP_ASSERT(::ftruncate(fd_.raw(), static_cast<off_t>(size_bytes)) == 0); }
+  void shrink_to(std::size_t size_bytes) const {
+    WISP_ASSERT(::ftruncate(fd_.raw(), static_cast<off_t>(size_bytes)) == 0);
+  }
   std::uint64_t size_bytes() const { return std::filesystem::file_size(path_); }
 
  private:
@@ -92,7 +94,8 @@ class BlockDriver {
     queue.guest().put(address + 8, sector, 8);
   }
   /// header + one data buffer + status, from descriptor `first` on. Each head has a header and a status of its own.
-  std::uint16_t build(std::uint16_t first, std::uint32_t type, std::uint64_t sector, std::uint64_t data, std::uint32_t length) {
+  std::uint16_t build(std::uint16_t first, std::uint32_t type, std::uint64_t sector, std::uint64_t data,
+                      std::uint32_t length) {
     put_header(kHeader + first * std::uint64_t{16}, type, sector);
     ChainBuilder builder(queue, first);
     builder.readable(kHeader + first * std::uint64_t{16}, 16);
@@ -104,7 +107,9 @@ class BlockDriver {
   void offer(std::uint16_t first, std::uint32_t type, std::uint64_t sector, std::uint64_t data, std::uint32_t length) {
     queue.offer(build(first, type, sector, data, length));
   }
-  std::uint8_t status(std::uint16_t first = 0) const { return static_cast<std::uint8_t>(queue.guest().get(kStatus + first, 1)); }
+  std::uint8_t status(std::uint16_t first = 0) const {
+    return static_cast<std::uint8_t>(queue.guest().get(kStatus + first, 1));
+  }
 
   FakeQueue queue;
 };
@@ -114,7 +119,8 @@ inline Activation activation_for(const GuestMemory& memory, const FakeQueue& que
                                  std::uint64_t features) {
   QueueConfig config(256);
   config.set_size(queue.size());
-  config.set_address(QueuePart::DescriptorTable, AddressHalf::Low, static_cast<std::uint32_t>(queue.place().descriptors));
+  config.set_address(QueuePart::DescriptorTable, AddressHalf::Low,
+                     static_cast<std::uint32_t>(queue.place().descriptors));
   config.set_address(QueuePart::AvailableRing, AddressHalf::Low, static_cast<std::uint32_t>(queue.place().available));
   config.set_address(QueuePart::UsedRing, AddressHalf::Low, static_cast<std::uint32_t>(queue.place().used));
   WISP_ASSERT(config.make_ready(memory) == QueueConfigDefect::None);

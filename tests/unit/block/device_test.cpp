@@ -3,8 +3,8 @@
 
 #include <cerrno>
 
-#include "tests/unit/block/block_rig.h"
 #include "tests/fakes/mmio_driver.h"
+#include "tests/unit/block/block_rig.h"
 
 using namespace wisp;
 using namespace wisp::fakes;
@@ -332,8 +332,9 @@ TEST_CASE("the metrics have their public names in their public order") {
   for (const MetricField& field : block_metric_fields(metrics)) {
     names += std::string(field.name) + ' ';
   }
-  CHECK(names ==
-        "activate_fails cfg_fails no_avail_buffer event_fails execute_fails invalid_reqs_count flush_count "
-        "queue_event_count rate_limiter_event_count update_count update_fails read_bytes write_bytes read_count "
-        "write_count read_agg write_agg rate_limiter_throttled_events io_engine_throttled_events remaining_reqs_count ");
+  CHECK(
+      names ==
+      "activate_fails cfg_fails no_avail_buffer event_fails execute_fails invalid_reqs_count flush_count "
+      "queue_event_count rate_limiter_event_count update_count update_fails read_bytes write_bytes read_count "
+      "write_count read_agg write_agg rate_limiter_throttled_events io_engine_throttled_events remaining_reqs_count ");
 }

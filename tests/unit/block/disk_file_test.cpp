@@ -45,8 +45,7 @@ TEST_CASE("the identification is device, rdev and inode in decimal") {
   const TempFile file(512);
   struct stat status {};
   REQUIRE(::stat(file.path().c_str(), &status) == 0);
-  std::string expected =
-      std::to_string(status.st_dev) + std::to_string(status.st_rdev) + std::to_string(status.st_ino);
+  std::string expected = std::to_string(status.st_dev) + std::to_string(status.st_rdev) + std::to_string(status.st_ino);
   expected.resize(20, '\0');
   const auto disk = DiskFile::open(config_of(file.path()));
   REQUIRE(disk.ok());

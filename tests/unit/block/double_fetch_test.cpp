@@ -1,6 +1,7 @@
-// A second processor of the guest rewrites rings, descriptors, tables and headers as fast as it can while the disk works on
-// them, through the whole stack: registers, transport, queue, device, file. Whatever happens inside the guest's own
-// memory, nothing outside the offered buffers changes, the monitor goes on, and a reset brings the device back.
+// A second processor of the guest rewrites rings, descriptors, tables and headers as fast as it can while the disk
+// works on them, through the whole stack: registers, transport, queue, device, file. Whatever happens inside the
+// guest's own memory, nothing outside the offered buffers changes, the monitor goes on, and a reset brings the device
+// back.
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -33,7 +34,8 @@ void attack(const GuestMemory& memory, const std::atomic<bool>& stop) {
     const std::uint32_t length = (pick & 0x400U) != 0 ? 512 : 16;
     queue.put_descriptor(index, address, length, static_cast<std::uint16_t>((pick >> 8U) % 8),
                          static_cast<std::uint16_t>((pick >> 12U) % 18));
-    queue.put_descriptor_at(kTable + index * std::uint64_t{16}, address, length, static_cast<std::uint16_t>((pick >> 10U) % 4),
+    queue.put_descriptor_at(kTable + index * std::uint64_t{16}, address, length,
+                            static_cast<std::uint16_t>((pick >> 10U) % 4),
                             static_cast<std::uint16_t>((pick >> 14U) % 18));
     guest.put(kHeader, (pick >> 6U) % 16, 4);
     guest.put(kHeader + 8, (pick >> 3U) % 128, 8);

@@ -1,5 +1,5 @@
-// What a driver may ask of a disk, and what it gets for asking badly. Each malformed request comes back, with an error, and
-// nothing else has changed.
+// What a driver may ask of a disk, and what it gets for asking badly. Each malformed request comes back, with an error,
+// and nothing else has changed.
 #include <catch2/catch.hpp>
 
 #include "tests/unit/block/block_rig.h"
@@ -85,8 +85,14 @@ TEST_CASE("header, data and status may be cut anywhere") {
   ScriptedRig rig;
   std::fill_n(rig.backend->disk.begin(), 512, std::byte{0x5a});
   rig.driver.put_header(kHeader, kIn, 0);
-  const auto head = ChainBuilder(rig.driver.queue, 0).readable(kHeader, 3).readable(kHeader + 3, 12).readable(kHeader + 15, 1)
-                        .writable(kData, 100).writable(kData + 100, 411).writable(kData + 511, 2).build();
+  const auto head = ChainBuilder(rig.driver.queue, 0)
+                        .readable(kHeader, 3)
+                        .readable(kHeader + 3, 12)
+                        .readable(kHeader + 15, 1)
+                        .writable(kData, 100)
+                        .writable(kData + 100, 411)
+                        .writable(kData + 511, 2)
+                        .build();
   CHECK(rig.run(head) == 513);
   CHECK(rig.driver.queue.guest().holds(kData, 512, 0x5a));
   CHECK(rig.driver.queue.guest().get(kData + 512, 1) == kOk);
@@ -95,8 +101,12 @@ TEST_CASE("header, data and status may be cut anywhere") {
 TEST_CASE("with several data buffers the status is the byte behind the last one") {
   ScriptedRig rig;
   rig.driver.put_header(kHeader, kIn, 0);
-  const auto head = ChainBuilder(rig.driver.queue, 0).readable(kHeader, 16).writable(kData, 512).writable(kData + 0x400, 1024)
-                        .writable(kStatus, 1).build();
+  const auto head = ChainBuilder(rig.driver.queue, 0)
+                        .readable(kHeader, 16)
+                        .writable(kData, 512)
+                        .writable(kData + 0x400, 1024)
+                        .writable(kStatus, 1)
+                        .build();
   CHECK(rig.run(head) == 1537);
   CHECK(rig.driver.status() == kOk);
 }
@@ -114,8 +124,11 @@ TEST_CASE("header and data of a write may share a buffer") {
 TEST_CASE("an indirect request works like a direct one") {
   ScriptedRig rig;
   rig.driver.put_header(kHeader, kIn, 0);
-  const auto head =
-      ChainBuilder(rig.driver.queue, 0).readable(kHeader, 16).writable(kData, 512).writable(kStatus, 1).build_indirect(0x30000);
+  const auto head = ChainBuilder(rig.driver.queue, 0)
+                        .readable(kHeader, 16)
+                        .writable(kData, 512)
+                        .writable(kStatus, 1)
+                        .build_indirect(0x30000);
   CHECK(rig.run(head) == 513);
   CHECK(rig.driver.status() == kOk);
 }
@@ -123,7 +136,8 @@ TEST_CASE("an indirect request works like a direct one") {
 TEST_CASE("a write with a status buffer of several bytes gets its answer in the last one") {
   ScriptedRig rig;
   rig.driver.put_header(kHeader, kOut, 0);
-  const auto head = ChainBuilder(rig.driver.queue, 0).readable(kHeader, 16).readable(kData, 512).writable(kStatus, 4).build();
+  const auto head =
+      ChainBuilder(rig.driver.queue, 0).readable(kHeader, 16).readable(kData, 512).writable(kStatus, 4).build();
   CHECK(rig.run(head) == 1);
   CHECK(rig.driver.queue.guest().get(kStatus, 4) == 0x00eeeeee);
 }
@@ -145,8 +159,8 @@ TEST_CASE("as many data buffers as seg_max says work") {
 TEST_CASE("a sector at or beyond the end of the disk is an I/O error") {
   ScriptedRig rig;
   const auto type = GENERATE(as<std::uint32_t>{}, kIn, kOut);
-  const auto sector = GENERATE(as<std::uint64_t>{}, kDiskSectors, kDiskSectors + 1, std::uint64_t{1} << 55U, UINT64_MAX / 512,
-                               UINT64_MAX - 1, UINT64_MAX);
+  const auto sector = GENERATE(as<std::uint64_t>{}, kDiskSectors, kDiskSectors + 1, std::uint64_t{1} << 55U,
+                               UINT64_MAX / 512, UINT64_MAX - 1, UINT64_MAX);
   check_refused(rig, rig.driver.build(0, type, sector, kData, 512), kIoErr);
 }
 
@@ -203,7 +217,8 @@ TEST_CASE("a header outside memory is an I/O error") {
 TEST_CASE("a readable buffer behind a writable one is an I/O error") {
   ScriptedRig rig;
   rig.driver.put_header(kHeader, kIn, 0);
-  const auto head = ChainBuilder(rig.driver.queue, 0).writable(kData, 512).readable(kHeader, 16).writable(kStatus, 1).build();
+  const auto head =
+      ChainBuilder(rig.driver.queue, 0).writable(kData, 512).readable(kHeader, 16).writable(kStatus, 1).build();
   check_refused(rig, head, kIoErr);
 }
 
@@ -225,9 +240,11 @@ TEST_CASE("a request for an identification with less than twenty bytes is an I/O
 
 TEST_CASE("types that are not offered are unsupported") {
   ScriptedRig rig;
-  const auto type = GENERATE(as<std::uint32_t>{}, 2, 3, 5, 9, 10, kDiscard, 12, kWriteZeroes, 14, 0x80000000, 0x80000001, UINT32_MAX);
+  const auto type =
+      GENERATE(as<std::uint32_t>{}, 2, 3, 5, 9, 10, kDiscard, 12, kWriteZeroes, 14, 0x80000000, 0x80000001, UINT32_MAX);
   rig.driver.put_header(kHeader, type, 0);
-  const auto head = ChainBuilder(rig.driver.queue, 0).readable(kHeader, 16).readable(kData, 16).writable(kStatus, 1).build();
+  const auto head =
+      ChainBuilder(rig.driver.queue, 0).readable(kHeader, 16).readable(kData, 16).writable(kStatus, 1).build();
   check_refused(rig, head, kUnsupp);
   CHECK(rig.device->metrics().invalid_reqs_count.total() == 1);
 }
@@ -242,11 +259,21 @@ TEST_CASE("a request without a writable byte comes back with length 0") {
   ScriptedRig rig;
   rig.driver.put_header(kHeader, kIn, 0);
   ChainBuilder builder(rig.driver.queue, 0);
-  SECTION("header only") { builder.readable(kHeader, 16); }
-  SECTION("header and readable data") { builder.readable(kHeader, 16).readable(kData, 512); }
-  SECTION("status of length 0") { builder.readable(kHeader, 16).writable(kStatus, 0); }
-  SECTION("status outside memory") { builder.readable(kHeader, 16).writable(kData, 512).writable(0, 1); }
-  SECTION("nothing at all") { builder.readable(0, 0); }
+  SECTION("header only") {
+    builder.readable(kHeader, 16);
+  }
+  SECTION("header and readable data") {
+    builder.readable(kHeader, 16).readable(kData, 512);
+  }
+  SECTION("status of length 0") {
+    builder.readable(kHeader, 16).writable(kStatus, 0);
+  }
+  SECTION("status outside memory") {
+    builder.readable(kHeader, 16).writable(kData, 512).writable(0, 1);
+  }
+  SECTION("nothing at all") {
+    builder.readable(0, 0);
+  }
   const auto before = rig.driver.queue.guest().holds(kStatus, 0x100, kUntouched);
   CHECK(rig.run(builder.build()) == 0);
   CHECK(before);
@@ -270,7 +297,11 @@ TEST_CASE("a request larger than what is advertised is an I/O error") {
   QueueConfig config(256);
   auto interrupt = make_interrupt();
   Activation activation = activation_for(memory.value(), driver.queue, *interrupt, kBlockFeatures);
-  driver.queue.offer(ChainBuilder(driver.queue, 0).readable(kHeader, 16).writable(kData, kMaxRequestBytes + 512).writable(kStatus, 1).build());
+  driver.queue.offer(ChainBuilder(driver.queue, 0)
+                         .readable(kHeader, 16)
+                         .writable(kData, kMaxRequestBytes + 512)
+                         .writable(kStatus, 1)
+                         .build());
   PopResult popped = activation.queues[0]->pop();
   const DescriptorChain& chain = std::get<DescriptorChain>(popped);
   const BlockRequest request = parse_block_request(chain, {UINT64_MAX / 512, Access::ReadWrite});

@@ -34,12 +34,17 @@ TEST_CASE("reader and writer see the bytes across descriptors, in order") {
   QueueRig rig;
   rig.driver.guest().put(kData, 0x04030201, 4);
   rig.driver.guest().put(kData + 0x100, 0x0605, 2);
-  rig.driver.offer(
-      ChainBuilder(rig.driver, 0).readable(kData, 4).readable(kData + 0x100, 2).writable(kData + 0x200, 3).writable(kData + 0x300, 2).build());
+  rig.driver.offer(ChainBuilder(rig.driver, 0)
+                       .readable(kData, 4)
+                       .readable(kData + 0x100, 2)
+                       .writable(kData + 0x200, 3)
+                       .writable(kData + 0x300, 2)
+                       .build());
   DescriptorChain chain = rig.pop_chain();
 
   CHECK(chain.reader().size_bytes() == 6);
-  CHECK(read_all(chain.reader()) == std::vector<std::byte>{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}, std::byte{5}, std::byte{6}});
+  CHECK(read_all(chain.reader()) ==
+        std::vector<std::byte>{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}, std::byte{5}, std::byte{6}});
   const std::vector<std::byte> answer(4, std::byte{0xaa});
   CHECK(chain.writer().write_bytes(answer));
   std::move(chain).complete(4);
@@ -51,7 +56,8 @@ TEST_CASE("reader and writer see the bytes across descriptors, in order") {
 TEST_CASE("a value is read across three descriptors") {
   QueueRig rig;
   rig.driver.guest().put(kData, 0x1122334455667788, 8);
-  rig.driver.offer(ChainBuilder(rig.driver, 0).readable(kData, 1).readable(kData + 1, 6).readable(kData + 7, 1).build());
+  rig.driver.offer(
+      ChainBuilder(rig.driver, 0).readable(kData, 1).readable(kData + 1, 6).readable(kData + 7, 1).build());
   const DescriptorChain chain = rig.pop_chain();
   ChainReader reader = chain.reader();
   const auto value = reader.read<Le64>();
@@ -121,7 +127,12 @@ TEST_CASE("a driver that rewrites its descriptors after the pop changes nothing"
 
 TEST_CASE("a descriptor of length zero is no buffer, wherever it points") {
   QueueRig rig;
-  rig.driver.offer(ChainBuilder(rig.driver, 0).readable(0xffff'ffff'ffff'ffff, 0).readable(kData, 4).writable(0, 0).writable(kData + 8, 1).build());
+  rig.driver.offer(ChainBuilder(rig.driver, 0)
+                       .readable(0xffff'ffff'ffff'ffff, 0)
+                       .readable(kData, 4)
+                       .writable(0, 0)
+                       .writable(kData + 8, 1)
+                       .build());
   const DescriptorChain chain = rig.pop_chain();
   CHECK(chain.defect() == ChainDefect::None);
   CHECK(chain.reader().size_bytes() == 4);
@@ -155,20 +166,27 @@ TEST_CASE("next without the NEXT flag means nothing") {
 
 TEST_CASE("a loop of descriptors is a fault") {
   QueueRig rig;
-  SECTION("onto itself") { rig.driver.put_descriptor(0, kData, 16, kNext, 0); }
+  SECTION("onto itself") {
+    rig.driver.put_descriptor(0, kData, 16, kNext, 0);
+  }
   SECTION("of two") {
     rig.driver.put_descriptor(0, kData, 16, kNext, 1);
     rig.driver.put_descriptor(1, kData, 16, kNext, 0);
   }
-  SECTION("of zero lengths") { rig.driver.put_descriptor(0, kData, 0, kNext, 0); }
-  SECTION("of buffers outside memory") { rig.driver.put_descriptor(0, 0, 16, kNext, 0); }
+  SECTION("of zero lengths") {
+    rig.driver.put_descriptor(0, kData, 0, kNext, 0);
+  }
+  SECTION("of buffers outside memory") {
+    rig.driver.put_descriptor(0, 0, 16, kNext, 0);
+  }
   rig.driver.offer(0);
   CHECK(rig.pop_fault() == QueueFault::ChainTooLong);
 }
 
 TEST_CASE("a chain as long as the queue is legal") {
   QueueRig rig(4);
-  rig.driver.offer(ChainBuilder(rig.driver, 0).readable(kData, 1).readable(kData, 1).readable(kData, 1).writable(kData, 1).build());
+  rig.driver.offer(
+      ChainBuilder(rig.driver, 0).readable(kData, 1).readable(kData, 1).readable(kData, 1).writable(kData, 1).build());
   CHECK(rig.pop_chain().reader().size_bytes() == 3);
 }
 
@@ -184,8 +202,12 @@ TEST_CASE("a broken indirect descriptor is a fault") {
   std::uint32_t length = 16;
   std::uint16_t flags = kIndirect;
   QueueFault expected = QueueFault::IndirectTableLength;
-  SECTION("length zero") { length = 0; }
-  SECTION("length not a multiple of 16") { length = GENERATE(1U, 15U, 17U, 0xffffffffU); }
+  SECTION("length zero") {
+    length = 0;
+  }
+  SECTION("length not a multiple of 16") {
+    length = GENERATE(1U, 15U, 17U, 0xffffffffU);
+  }
   SECTION("with NEXT") {
     flags = kIndirect | kNext;
     expected = QueueFault::IndirectWithNext;
@@ -246,10 +268,13 @@ TEST_CASE("normal descriptors may come before one indirect descriptor, whose WRI
 
 // Defects of one request.
 
-TEST_CASE("a buffer that is not wholly inside one region is a defect, and the last writable byte is left for the answer") {
-  const auto bad_address = GENERATE(std::uint64_t{0}, kLowEnd, kLowEnd - 511, kHighStart - 1, std::uint64_t{0xffff'ffff'ffff'ff00});
+TEST_CASE(
+    "a buffer that is not wholly inside one region is a defect, and the last writable byte is left for the answer") {
+  const auto bad_address =
+      GENERATE(std::uint64_t{0}, kLowEnd, kLowEnd - 511, kHighStart - 1, std::uint64_t{0xffff'ffff'ffff'ff00});
   QueueRig rig;
-  rig.driver.offer(ChainBuilder(rig.driver, 0).readable(kData, 16).writable(bad_address, 512).writable(kData + 0x100, 4).build());
+  rig.driver.offer(
+      ChainBuilder(rig.driver, 0).readable(kData, 16).writable(bad_address, 512).writable(kData + 0x100, 4).build());
   DescriptorChain chain = rig.pop_chain();
   CHECK(chain.defect() == ChainDefect::BufferOutsideMemory);
   CHECK(chain.reader().empty());
@@ -263,9 +288,15 @@ TEST_CASE("a defect whose last descriptor cannot be written leaves no byte for t
   QueueRig rig;
   ChainBuilder builder(rig.driver, 0);
   builder.readable(0, 16).writable(kData, 16);
-  SECTION("outside memory") { builder.writable(0, 1); }
-  SECTION("readable") { builder.readable(kData, 1); }
-  SECTION("empty") { builder.writable(kData, 0); }
+  SECTION("outside memory") {
+    builder.writable(0, 1);
+  }
+  SECTION("readable") {
+    builder.readable(kData, 1);
+  }
+  SECTION("empty") {
+    builder.writable(kData, 0);
+  }
   rig.driver.offer(builder.build());
   const DescriptorChain chain = rig.pop_chain();
   CHECK(chain.defect() == ChainDefect::BufferOutsideMemory);
@@ -274,7 +305,8 @@ TEST_CASE("a defect whose last descriptor cannot be written leaves no byte for t
 
 TEST_CASE("a readable buffer behind a writable one is a defect") {
   QueueRig rig;
-  rig.driver.offer(ChainBuilder(rig.driver, 0).readable(kData, 4).writable(kData, 4).readable(kData, 4).writable(kData, 1).build());
+  rig.driver.offer(
+      ChainBuilder(rig.driver, 0).readable(kData, 4).writable(kData, 4).readable(kData, 4).writable(kData, 1).build());
   const DescriptorChain chain = rig.pop_chain();
   CHECK(chain.defect() == ChainDefect::ReadableAfterWritable);
   CHECK(chain.writer().size_bytes() == 1);
@@ -293,7 +325,8 @@ TEST_CASE("buffers that add up to more than 32 bits are a defect") {
 }
 
 TEST_CASE("an indirect table outside memory is a defect of that request") {
-  const auto bad_address = GENERATE(std::uint64_t{0}, kLowEnd - 16, kHighStart - 16, std::uint64_t{0xffff'ffff'ffff'fff0});
+  const auto bad_address =
+      GENERATE(std::uint64_t{0}, kLowEnd - 16, kHighStart - 16, std::uint64_t{0xffff'ffff'ffff'fff0});
   QueueRig rig;
   rig.driver.put_descriptor(0, bad_address, 32, kIndirect, 0);
   rig.driver.offer(0);

@@ -32,7 +32,8 @@ TEST_CASE("registers that can only be written read as 0") {
 
 TEST_CASE("registers that can only be read are not changed by a write") {
   TransportRig rig;
-  const auto offset = GENERATE(0x000U, 0x004U, 0x008U, 0x00cU, 0x010U, 0x034U, 0x060U, 0x0b0U, 0x0b4U, 0x0b8U, 0x0bcU, 0x0fcU);
+  const auto offset =
+      GENERATE(0x000U, 0x004U, 0x008U, 0x00cU, 0x010U, 0x034U, 0x060U, 0x0b0U, 0x0b4U, 0x0b8U, 0x0bcU, 0x0fcU);
   const std::uint32_t before = rig.driver.read(offset);
   const std::uint64_t bad_accesses = rig.transport->metrics().bad_access_count.total();
   rig.driver.write(offset, ~before);
@@ -42,7 +43,8 @@ TEST_CASE("registers that can only be read are not changed by a write") {
 
 TEST_CASE("unknown registers read as 0 and swallow writes") {
   TransportRig rig;
-  const auto offset = GENERATE(0x018U, 0x01cU, 0x028U, 0x03cU, 0x048U, 0x054U, 0x068U, 0x074U, 0x088U, 0x098U, 0x0a8U, 0x0c0U, 0x0f8U);
+  const auto offset =
+      GENERATE(0x018U, 0x01cU, 0x028U, 0x03cU, 0x048U, 0x054U, 0x068U, 0x074U, 0x088U, 0x098U, 0x0a8U, 0x0c0U, 0x0f8U);
   rig.driver.write(offset, 0xffffffff);
   CHECK(rig.driver.read(offset) == 0);
   CHECK(rig.transport->metrics().bad_access_count.total() == 2);
@@ -179,9 +181,15 @@ TEST_CASE("a queue outside memory or misaligned does not become ready, a correct
   TransportRig rig;
   rig.driver.negotiate(kFeatureVersion1);
   QueuePlace bad;
-  SECTION("table in a hole") { bad.descriptors = 0x60000; }
-  SECTION("available ring above 4 GiB") { bad.available += std::uint64_t{1} << 32U; }
-  SECTION("used ring misaligned") { bad.used += 2; }
+  SECTION("table in a hole") {
+    bad.descriptors = 0x60000;
+  }
+  SECTION("available ring above 4 GiB") {
+    bad.available += std::uint64_t{1} << 32U;
+  }
+  SECTION("used ring misaligned") {
+    bad.used += 2;
+  }
   CHECK(rig.driver.set_up_queue(0, bad, 8) == 0);
   CHECK(rig.driver.set_up_queue(0, {}, 8) == 1);
 }

@@ -86,12 +86,14 @@ TEST_CASE("illegal status writes are counted, repeated ones are not") {
 
 TEST_CASE("FEATURES_OK sticks when the driver accepts VERSION_1 and a part of the offer") {
   TransportRig rig;
-  CHECK(rig.driver.negotiate(GENERATE(as<std::uint64_t>{}, kFeatureVersion1, kOffered, kFeatureVersion1 | kFeatureEventIndex)) == 0xb);
+  CHECK(rig.driver.negotiate(
+            GENERATE(as<std::uint64_t>{}, kFeatureVersion1, kOffered, kFeatureVersion1 | kFeatureEventIndex)) == 0xb);
 }
 
 TEST_CASE("FEATURES_OK does not stick without VERSION_1") {
   TransportRig rig;
-  CHECK(rig.driver.negotiate(GENERATE(std::uint64_t{0}, kFeatureEventIndex, kFeatureEventIndex | kFeatureIndirect)) == 3);
+  CHECK(rig.driver.negotiate(GENERATE(std::uint64_t{0}, kFeatureEventIndex, kFeatureEventIndex | kFeatureIndirect)) ==
+        3);
   CHECK(rig.transport->metrics().refused_features_count.total() == 1);
 }
 

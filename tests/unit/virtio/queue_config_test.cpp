@@ -28,9 +28,15 @@ TEST_CASE("a queue size that is zero, no power of two, too large or large only i
 
 TEST_CASE("a misaligned part is refused") {
   QueuePlace place;
-  SECTION("descriptor table, 16 bytes") { place.descriptors += GENERATE(1U, 2U, 4U, 8U); }
-  SECTION("available ring, 2 bytes") { place.available += 1; }
-  SECTION("used ring, 4 bytes") { place.used += GENERATE(1U, 2U); }
+  SECTION("descriptor table, 16 bytes") {
+    place.descriptors += GENERATE(1U, 2U, 4U, 8U);
+  }
+  SECTION("available ring, 2 bytes") {
+    place.available += 1;
+  }
+  SECTION("used ring, 4 bytes") {
+    place.used += GENERATE(1U, 2U);
+  }
   CHECK(defect_of(place, 8) == QueueConfigDefect::Alignment);
 }
 
@@ -44,12 +50,24 @@ TEST_CASE("the smallest alignment that the specification asks for is enough") {
 
 TEST_CASE("a part that is not wholly inside one memory region is refused") {
   QueuePlace place;
-  SECTION("table ends one entry behind the region") { place.descriptors = kHighEnd - 7 * 16; }
-  SECTION("available ring crosses into the hole") { place.available = kLowStart + kLowBytes - 4; }
-  SECTION("used ring without room for avail_event") { place.used = kHighEnd - (4 + 8 * 8); }
-  SECTION("table in a hole") { place.descriptors = kLowStart + kLowBytes + 0x1000; }
-  SECTION("used ring at the end of the address space") { place.used = 0xffff'ffff'ffff'fffc; }
-  SECTION("table below memory") { place.descriptors = 0; }
+  SECTION("table ends one entry behind the region") {
+    place.descriptors = kHighEnd - 7 * 16;
+  }
+  SECTION("available ring crosses into the hole") {
+    place.available = kLowStart + kLowBytes - 4;
+  }
+  SECTION("used ring without room for avail_event") {
+    place.used = kHighEnd - (4 + 8 * 8);
+  }
+  SECTION("table in a hole") {
+    place.descriptors = kLowStart + kLowBytes + 0x1000;
+  }
+  SECTION("used ring at the end of the address space") {
+    place.used = 0xffff'ffff'ffff'fffc;
+  }
+  SECTION("table below memory") {
+    place.descriptors = 0;
+  }
   CHECK(defect_of(place, 8) == QueueConfigDefect::OutsideMemory);
 }
 

@@ -19,7 +19,8 @@ inline QueueConfig configure(QueuePlace place, std::uint32_t size) {
   config.set_address(QueuePart::DescriptorTable, AddressHalf::Low, static_cast<std::uint32_t>(place.descriptors));
   config.set_address(QueuePart::AvailableRing, AddressHalf::Low, static_cast<std::uint32_t>(place.available));
   config.set_address(QueuePart::UsedRing, AddressHalf::Low, static_cast<std::uint32_t>(place.used));
-  config.set_address(QueuePart::DescriptorTable, AddressHalf::High, static_cast<std::uint32_t>(place.descriptors >> 32U));
+  config.set_address(QueuePart::DescriptorTable, AddressHalf::High,
+                     static_cast<std::uint32_t>(place.descriptors >> 32U));
   config.set_address(QueuePart::AvailableRing, AddressHalf::High, static_cast<std::uint32_t>(place.available >> 32U));
   config.set_address(QueuePart::UsedRing, AddressHalf::High, static_cast<std::uint32_t>(place.used >> 32U));
   return config;
