@@ -1,7 +1,7 @@
 #include "virtio/core/mmio_transport.h"
 
+#include <utility>
 
-#include "virtio/core/device_status.h"
 #include "virtio/core/ring_layout.h"
 #include "vmm/base/assert.h"
 #include "vmm/base/endian.h"
