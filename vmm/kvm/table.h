@@ -28,12 +28,8 @@ class KvmTable {
 
   void* argument() { return words_.data(); }
   std::vector<Entry> entries() const {
-    std::vector<Entry> copy(count());
-    if (!copy.empty()) {
-      std::memcpy(copy.data(), reinterpret_cast<const char*>(words_.data()) + kHeaderBytes,
-                  copy.size() * sizeof(Entry));
-    }
-    return copy;
+    const auto* first = reinterpret_cast<const Entry*>(reinterpret_cast<const char*>(words_.data()) + kHeaderBytes);
+    return std::vector<Entry>(first, first + count());
   }
 
   static constexpr std::size_t kHeaderBytes = 2 * sizeof(std::uint32_t);
