@@ -53,6 +53,7 @@ Result<LoggerConfig> decode_logger(const Json& json) {
   fields.optional("show_log_origin", config.show_log_origin);
   fields.optional("module", config.module);
   fields.refuse_nul("log_path", config.log_path.value_or(""));
+  fields.refuse_nul("module", config.module.value_or(""));
   WISP_TRY(fields.finish(UnknownFields::Refused));
   return config;
 }

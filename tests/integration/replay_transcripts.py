@@ -52,7 +52,7 @@ def parse_arguments():
 
 
 def skip(reason):
-    print("SKIPPED: " + reason)
+    print("SKIP: " + reason)
     sys.exit(SKIP)
 
 

@@ -184,6 +184,7 @@ TEST_CASE("logger: everything is optional; wrong levels and unknown fields are r
   CHECK(contains(refusal(decode_logger, R"({"level":3})"), "`level`: invalid type"));
   CHECK(contains(refusal(decode_logger, R"({"x":3})"), "unknown field `x`"));
   CHECK(contains(refusal(decode_logger, R"({"log_path":"\u0000"})"), "`log_path`"));
+  CHECK(contains(refusal(decode_logger, R"({"module":"\u0000"})"), "`module`"));
 }
 
 TEST_CASE("metrics: unknown fields are ignored, properties are texts") {
