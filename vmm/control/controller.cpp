@@ -209,8 +209,11 @@ Status VmController::start_machine() {
   vm_->resume();
   state_ = VmState::Running;
   (void)metrics_sink_.flush();
-  // After the answer, not before: the client waits for the one, nobody for the other.
-  loop_.post(release_code_pages);
+  // Later, not now: the guest's first instructions should not wait for it.
+  trim_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kTrimDelayMs, [this] {
+    trim_timer_.reset();
+    release_code_pages();
+  }));
   return {};
 }
 

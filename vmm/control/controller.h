@@ -19,6 +19,9 @@
 
 namespace wisp {
 
+/// How long after the start the pages of code that made it are given back.
+inline constexpr std::uint64_t kTrimDelayMs = 300;
+
 struct ControllerOptions {
   std::string instance_id = "anonymous-instance";
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
@@ -76,6 +79,7 @@ class VmController final : public CommandPort {
   std::deque<Pending> queue_;
   bool busy_ = false;
   std::unique_ptr<PeriodicTimer> metrics_timer_;
+  std::unique_ptr<PeriodicTimer> trim_timer_;
   std::unique_ptr<Vm> vm_;
 };
 
