@@ -33,7 +33,7 @@ void Connection::serve() {
   }
 }
 
-Connection::Progress Connection::handle(Outcome outcome) {
+Connection::Progress Connection::handle(const Outcome& outcome) {
   switch (outcome.kind) {
     case OutcomeKind::NeedMore: return receive_more();
     case OutcomeKind::SendContinue: return send_all(continue_response());

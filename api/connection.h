@@ -49,7 +49,7 @@ class Connection {
   enum class Progress { GoOn, End };
   enum class Received { Bytes, Ended, TooLate };
 
-  Progress handle(Outcome outcome);
+  Progress handle(const Outcome& outcome);
   Progress answer(const HttpRequest& request);
   Progress receive_more();
   Received receive();

@@ -106,11 +106,12 @@ class HttpEngine::Library : private httplib::Server {
     });
     set_post_routing_handler(polish);
     // Nothing of ours throws; what a library throws is answered like any other refusal.
-    set_exception_handler([](const httplib::Request& request, httplib::Response& response, std::exception_ptr error) {
-      put_answer(http_fault("The request could not be carried out because of an internal error."), response);
-      static_cast<void>(request);
-      static_cast<void>(error);
-    });
+    set_exception_handler(
+        [](const httplib::Request& request, httplib::Response& response, const std::exception_ptr& error) {
+          put_answer(http_fault("The request could not be carried out because of an internal error."), response);
+          static_cast<void>(request);
+          static_cast<void>(error);
+        });
   }
 
   std::string exchange(Method method, AfterAnswer after, const Answerer& answerer) {

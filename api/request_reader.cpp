@@ -251,7 +251,7 @@ RequestReader::LineFault RequestReader::take_content_length(std::string_view val
   return {};
 }
 
-RequestReader::LineFault RequestReader::end_of_head() {
+RequestReader::LineFault RequestReader::end_of_head() const {
   const std::uint64_t length = head_.content_length.value_or(0);
   if (length > max_payload_bytes_) {
     return "Request payload with size " + std::to_string(length) + " is larger than the limit of " +

@@ -91,7 +91,7 @@ class RequestReader {
   LineFault take_header(std::string_view line);
   LineFault take_known_header(std::string_view name, std::string_view value);
   LineFault take_content_length(std::string_view value);
-  LineFault end_of_head();
+  LineFault end_of_head() const;
 
   const std::size_t max_payload_bytes_;
   std::string buffer_;

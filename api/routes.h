@@ -45,8 +45,8 @@ enum class SecondToken {
 struct Route {
   using Parse = Result<ParsedRequest> (*)(const RequestView&);
   Method method;
-  std::string_view first;
   SecondToken rule;
+  std::string_view first;
   std::string_view second;
   Parse parse;
   Counter* (*count)(ApiMetrics&);
@@ -56,8 +56,8 @@ struct Route {
 /// An endpoint of the API that wisp does not have yet; `subject` begins the text that says so.
 struct UnsupportedRoute {
   Method method;
-  std::string_view first;
   SecondToken rule;
+  std::string_view first;
   std::string_view second;
   std::string_view subject;
 };

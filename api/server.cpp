@@ -132,7 +132,7 @@ class ApiServer::Impl {
       if (client.valid()) {
         admit(std::move(client));
       } else if (is_exhaustion(error)) {
-        WISP_LOG_LIMITED(Error, "The API server cannot take a connection: %s", std::strerror(error));
+        WISP_LOG_LIMITED(Error, "%s", Error::host(error, "the API server cannot take a connection").text().c_str());
         rest_briefly();
       } else if (!is_passing_accept_error(error)) {
         return;  // stop() ended the socket
@@ -221,7 +221,7 @@ ApiServer::~ApiServer() {
   stop();
 }
 
-Result<std::unique_ptr<ApiServer>> ApiServer::create(ApiOptions options, CommandPort& port) {
+Result<std::unique_ptr<ApiServer>> ApiServer::create(const ApiOptions& options, CommandPort& port) {
   Fd listener = WISP_TRY(listen_at(options.socket_path));
   ConnectionLimits limits = options.limits;
   limits.max_payload_bytes = options.max_payload_bytes;

@@ -31,7 +31,7 @@ struct ApiOptions {
 class ApiServer {
  public:
   /// Binds the socket; `port` must outlive the server. An existing path is refused.
-  static Result<std::unique_ptr<ApiServer>> create(ApiOptions options, CommandPort& port);
+  static Result<std::unique_ptr<ApiServer>> create(const ApiOptions& options, CommandPort& port);
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 
@@ -11,7 +12,7 @@
 namespace wisp::api {
 
 /// Enough for parsing a body of the greatest nesting and for one log line; pages that are not touched cost nothing.
-inline constexpr std::size_t kThreadStackBytes = 256 * 1024;
+inline constexpr std::size_t kThreadStackBytes = std::size_t{256} * 1024;
 inline constexpr const char* kThreadName = "wisp_api";
 
 class Thread {
