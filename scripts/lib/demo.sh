@@ -39,12 +39,15 @@ show_console_until() {
   shown=0
   deadline=$(($(date +%s) + $1))
   while :; do
+    # Looked for before printing: what comes with the pattern's line must be shown too.
+    found=no
+    grep -q "$2" "$work/demo.console" && found=yes
     lines=$(wc -l <"$work/demo.console")
     if [ "$lines" -gt "$shown" ]; then
       sed -n "$((shown + 1)),${lines}p" "$work/demo.console" | tr -d '\r' | sed 's/^/  guest | /'
       shown=$lines
     fi
-    grep -q "$2" "$work/demo.console" && return 0
+    [ "$found" = no ] || return 0
     [ "$(date +%s)" -lt "$deadline" ] && kill -0 "$monitor_pid" 2>/dev/null || return 1
     sleep 0.2
   done
