@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace wisp::api {
 
@@ -28,7 +29,7 @@ class JsonWriter {
   /// The text, or null.
   JsonWriter& optional_string(const std::optional<std::string>& text) { return text ? string(*text) : null(); }
 
-  std::string take() { return std::move(out_); }
+  std::string take() { return std::exchange(out_, {}); }
 
  private:
   JsonWriter& open(char bracket);

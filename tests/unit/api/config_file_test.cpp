@@ -9,12 +9,13 @@ using namespace wisp;
 
 namespace {
 
-const std::string kBoot = R"("boot-source":{"kernel_image_path":"/k","boot_args":"x"})";
-const std::string kDrives = R"("drives":[{"drive_id":"a","is_root_device":true,"path_on_host":"/a"},)"
-                            R"({"drive_id":"b","is_root_device":false,"path_on_host":"/b","is_read_only":true}])";
+const std::string boot_section = R"("boot-source":{"kernel_image_path":"/k","boot_args":"x"})";
+const std::string drives_section =
+    R"("drives":[{"drive_id":"a","is_root_device":true,"path_on_host":"/a"},)"
+    R"({"drive_id":"b","is_root_device":false,"path_on_host":"/b","is_read_only":true}])";
 
 std::string file_with(const std::string& more) {
-  return "{" + kBoot + ",\"drives\":[]" + more + "}";
+  return "{" + boot_section + ",\"drives\":[]" + more + "}";
 }
 
 std::string refusal(const std::string& text) {
@@ -25,7 +26,7 @@ std::string refusal(const std::string& text) {
 }  // namespace
 
 TEST_CASE("All sections become commands in the order in which they must be carried out") {
-  const auto file = parse_config_file("{" + kDrives + "," + kBoot +
+  const auto file = parse_config_file("{" + drives_section + "," + boot_section +
                                       R"(,"machine-config":{"vcpu_count":2,"mem_size_mib":64},)"
                                       R"("metrics":{"metrics_path":"/m"},"logger":{"level":"Debug"},"whatever":1})");
 
@@ -58,14 +59,15 @@ TEST_CASE("A wrong file is refused by a text that names the section") {
       {"[]", "one JSON object"},
       {"{}", "missing section `boot-source`"},
       {"{\"drives\":[]}", "missing section `boot-source`"},
-      {"{" + kBoot + "}", "missing section `drives`"},
-      {"{" + kBoot + ",\"drives\":null}", "`drives`"},
+      {"{" + boot_section + "}", "missing section `drives`"},
+      {"{" + boot_section + ",\"drives\":null}", "`drives`"},
       {file_with(R"(,"machine-config":{"vcpu_count":1,"mem_size_mib":24,"x":1})"),
        "`machine-config`: unknown field `x`"},
       {file_with(R"(,"logger":{"level":"Loud"})"), "`logger`: unknown variant"},
       {file_with(R"(,"network-interfaces":null)"), "`network-interfaces`"},
       {file_with(R"(,"logger":null,"logger":null)"), "duplicate field `logger`"},
-      {"{" + kBoot + R"(,"drives":[{"drive_id":"a-b","is_root_device":true,"path_on_host":"/a"}]})", "`drives`: API"},
+      {"{" + boot_section + R"(,"drives":[{"drive_id":"a-b","is_root_device":true,"path_on_host":"/a"}]})",
+       "`drives`: API"},
   }));
   CAPTURE(text);
 

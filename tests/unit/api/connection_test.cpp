@@ -31,10 +31,10 @@ struct Ends {
     client = Fd(raw[0]);
     server = Fd(raw[1]);
   }
-  void send(const std::string& bytes) {
+  void send(const std::string& bytes) const {
     WISP_ASSERT(::send(client.raw(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
   }
-  std::string received() {
+  std::string received() const {
     char chunk[4096];
     const ssize_t length = ::recv(client.raw(), chunk, sizeof(chunk), MSG_DONTWAIT);
     return length > 0 ? std::string(chunk, static_cast<std::size_t>(length)) : std::string();

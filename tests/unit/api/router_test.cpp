@@ -26,17 +26,17 @@ std::string fault(const Answer& answer) {
   return nlohmann::json::parse(answer.body).at("fault_message").get<std::string>();
 }
 
-const std::string kMachine = R"({"vcpu_count":2,"mem_size_mib":64})";
-const std::string kDrive = R"({"drive_id":"d1","is_root_device":true,"path_on_host":"/x"})";
+const std::string machine_body = R"({"vcpu_count":2,"mem_size_mib":64})";
+const std::string drive_body = R"({"drive_id":"d1","is_root_device":true,"path_on_host":"/x"})";
 
 }  // namespace
 
 TEST_CASE("Each PUT and PATCH route becomes its command and is answered with 204 and no body") {
   const auto [method, path, body, index] = GENERATE(table<Method, std::string, std::string, std::size_t>({
-      {Method::Put, "/machine-config", kMachine, Command(PutMachineConfig{}).index()},
+      {Method::Put, "/machine-config", machine_body, Command(PutMachineConfig{}).index()},
       {Method::Patch, "/machine-config", R"({"vcpu_count":2})", Command(PatchMachineConfig{}).index()},
       {Method::Put, "/boot-source", R"({"kernel_image_path":"/k"})", Command(PutBootSource{}).index()},
-      {Method::Put, "/drives/d1", kDrive, Command(PutDrive{}).index()},
+      {Method::Put, "/drives/d1", drive_body, Command(PutDrive{}).index()},
       {Method::Put, "/logger", "{}", Command(PutLogger{}).index()},
       {Method::Put, "/metrics", R"({"metrics_path":"/m"})", Command(PutMetrics{}).index()},
       {Method::Put, "/serial", "{}", Command(PutSerial{}).index()},
@@ -107,7 +107,7 @@ TEST_CASE("Slashes before, behind and doubled in front do not matter, and furthe
   const std::string path = GENERATE("/machine-config", "//machine-config", "/machine-config/", "/machine-config/x/y");
   CAPTURE(path);
 
-  CHECK(api.ask(Method::Put, path, kMachine).status == 204);
+  CHECK(api.ask(Method::Put, path, machine_body).status == 204);
   CHECK(api.port.only<PutMachineConfig>().config.vcpu_count == 2);
 }
 
@@ -139,9 +139,9 @@ TEST_CASE("What cannot be routed is a 400 with a text, and the controller hears 
       {Method::Delete, "/drives/d1", "{}", "Empty Delete request."},
       {Method::Put, "/drives", "{}", "The ID cannot be empty."},
       {Method::Put, "/drives/", "{}", "The ID cannot be empty."},
-      {Method::Put, "/drives//d1", kDrive, "The ID cannot be empty."},
+      {Method::Put, "/drives//d1", drive_body, "The ID cannot be empty."},
       {Method::Put, "/drives/a-b", "{}", "API Resource IDs can only contain alphanumeric characters and underscores."},
-      {Method::Put, "/drives/d2", kDrive, "The id from the path does not match the id from the body!"},
+      {Method::Put, "/drives/d2", drive_body, "The id from the path does not match the id from the body!"},
   }));
   CAPTURE(path);
   Api api;
@@ -203,7 +203,7 @@ TEST_CASE("The controller's refusal reaches the client and counts as a failure")
   Api api;
   api.port.answer_with(Error(ErrorCode::WrongState, "not \"now\""));
 
-  const Answer answer = api.ask(Method::Put, "/drives/d1", kDrive);
+  const Answer answer = api.ask(Method::Put, "/drives/d1", drive_body);
 
   CHECK(answer.status == 400);
   CHECK(answer.body == R"({"fault_message":"not \"now\""})");
@@ -227,7 +227,7 @@ TEST_CASE("cpu_template is deprecated: on success, on the controller's refusal, 
   api.port.answer_with(Error(ErrorCode::WrongState, "after start"));
   CHECK(api.ask(Method::Put, "/machine-config", body).is_deprecated);
   CHECK_FALSE(api.ask(Method::Put, "/machine-config", R"({"cpu_template":"None"})").is_deprecated);
-  CHECK_FALSE(api.ask(Method::Put, "/machine-config", kMachine).is_deprecated);
+  CHECK_FALSE(api.ask(Method::Put, "/machine-config", machine_body).is_deprecated);
 }
 
 TEST_CASE("The metric groups have all names of the interface") {

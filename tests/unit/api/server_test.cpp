@@ -56,7 +56,7 @@ class Client {
     const std::size_t length = field < head ? std::stoul(seen_.substr(field + 16)) : 0;
     while (head != std::string::npos && seen_.size() < head + 4 + length && receive()) {
     }
-    const std::string answer = seen_.substr(0, head == std::string::npos ? head : head + 4 + length);
+    std::string answer = seen_.substr(0, head == std::string::npos ? head : head + 4 + length);
     seen_.erase(0, answer.size());
     return answer;
   }
@@ -81,7 +81,7 @@ class Client {
   std::string seen_;
 };
 
-const std::string kGetVersion = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
+const std::string get_version = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
 
 struct Running {
   explicit Running(api::ConnectionLimits limits = {}, std::size_t max_payload_bytes = api::kDefaultMaxPayloadBytes)
@@ -103,7 +103,7 @@ bool is_refused(const std::string& answer) {
 /// A place comes free when the server has noticed that a client went, which nobody can see from outside.
 std::string answer_when_admitted(const std::string& path) {
   while (true) {
-    const std::string answer = Client(path).send(kGetVersion).answer();
+    std::string answer = Client(path).send(get_version).answer();
     if (!answer.starts_with("HTTP/1.1 503")) {
       return answer;
     }
@@ -143,12 +143,12 @@ TEST_CASE("Requests on one connection are answered in order, also when they come
   Running api;
   Client client(api.dir.socket());
 
-  client.send(kGetVersion + "PUT /logger HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}" + "GET /nope HTTP/1.1\r\n\r\n");
+  client.send(get_version + "PUT /logger HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}" + "GET /nope HTTP/1.1\r\n\r\n");
 
   CHECK(is_ok(client.answer()));
   CHECK(client.answer().starts_with("HTTP/1.1 204"));
   CHECK(is_refused(client.answer()));
-  CHECK(is_ok(client.send(kGetVersion).answer()));
+  CHECK(is_ok(client.send(get_version).answer()));
   CHECK(api.port.command_count() == 1);
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("A good request before a malformed one is carried out, both are answer
   Client client(api.dir.socket());
 
   client.send("PUT /logger HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}GET /version HTTP/1.1\r\nnonsense\r\n\r\n" +
-              kGetVersion);
+              get_version);
 
   CHECK(client.answer().starts_with("HTTP/1.1 204"));
   const std::string fault = client.answer();
@@ -172,7 +172,7 @@ TEST_CASE("An unknown method leaves the connection usable") {
   Client client(api.dir.socket());
 
   CHECK(is_refused(client.send("POST / HTTP/1.1\r\n\r\n").answer()));
-  CHECK(is_ok(client.send(kGetVersion).answer()));
+  CHECK(is_ok(client.send(get_version).answer()));
 }
 
 TEST_CASE("A client that waits for 100 Continue gets it before it sends the body") {
@@ -202,16 +202,16 @@ TEST_CASE("Nine idle connections delay nobody, the eleventh client is told that 
   std::vector<std::unique_ptr<Client>> idle;
   for (int count = 0; count < 9; ++count) {
     idle.push_back(std::make_unique<Client>(api.dir.socket()));
-    REQUIRE(is_ok(idle.back()->send(kGetVersion).answer()));
+    REQUIRE(is_ok(idle.back()->send(get_version).answer()));
   }
   Client tenth(api.dir.socket());
-  REQUIRE(is_ok(tenth.send(kGetVersion).answer()));
+  REQUIRE(is_ok(tenth.send(get_version).answer()));
 
   Client eleventh(api.dir.socket());
   const std::string answer = eleventh.rest();
   CHECK(answer.starts_with("HTTP/1.1 503"));
   CHECK(answer.find("Connection: close") != std::string::npos);
-  CHECK(is_ok(tenth.send(kGetVersion).answer()));
+  CHECK(is_ok(tenth.send(get_version).answer()));
 
   idle.pop_back();
   CHECK(is_ok(answer_when_admitted(api.dir.socket())));
@@ -224,7 +224,7 @@ TEST_CASE("A request sent in two halves is answered; another client is served in
   const std::string bytes = "PUT /logger HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
 
   slow.send(bytes.substr(0, 20));
-  CHECK(is_ok(quick.send(kGetVersion).answer()));
+  CHECK(is_ok(quick.send(get_version).answer()));
   slow.send(bytes.substr(20));
 
   CHECK(slow.answer().starts_with("HTTP/1.1 204"));
@@ -240,26 +240,26 @@ TEST_CASE("A request that is not complete within the deadline is refused and the
 
   CHECK(is_refused(client.answer()));
   CHECK(client.rest().empty());
-  CHECK(is_ok(Client(api.dir.socket()).send(kGetVersion).answer()));
+  CHECK(is_ok(Client(api.dir.socket()).send(get_version).answer()));
   CHECK(api.port.command_count() == 0);
 }
 
 TEST_CASE("An idle connection has no deadline") {
   Running api({.request_deadline_ms = 1, .linger_ms = 1});
   Client idle(api.dir.socket());
-  REQUIRE(is_ok(idle.send(kGetVersion).answer()));
+  REQUIRE(is_ok(idle.send(get_version).answer()));
   // Somebody else runs into the deadline meanwhile, so that it has passed for certain.
   Client slow(api.dir.socket());
   REQUIRE(is_refused(slow.send("G").answer()));
 
-  CHECK(is_ok(idle.send(kGetVersion).answer()));
+  CHECK(is_ok(idle.send(get_version).answer()));
 }
 
 TEST_CASE("A client that ends its side after a whole request still gets its answer") {
   Running api;
   Client client(api.dir.socket());
 
-  client.send(kGetVersion + kGetVersion);
+  client.send(get_version + get_version);
   client.end_sending();
 
   CHECK(is_ok(client.answer()));
@@ -271,7 +271,7 @@ TEST_CASE("A client that hangs up inside a request does no harm") {
   Running api;
   { Client(api.dir.socket()).send("PUT /logger HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"); }
 
-  CHECK(is_ok(Client(api.dir.socket()).send(kGetVersion).answer()));
+  CHECK(is_ok(Client(api.dir.socket()).send(get_version).answer()));
   CHECK(api.port.command_count() == 0);
 }
 
@@ -285,7 +285,7 @@ TEST_CASE("A client that reads no answers is dropped after the write deadline an
 
   auto sending = std::async(std::launch::async, [&] { deaf.send(many); });
 
-  CHECK(is_ok(Client(api.dir.socket()).send(kGetVersion).answer()));
+  CHECK(is_ok(Client(api.dir.socket()).send(get_version).answer()));
   sending.wait();  // ends only because the server ended the connection
   CHECK(api.port.command_count() < 20'000);
 }
@@ -293,7 +293,7 @@ TEST_CASE("A client that reads no answers is dropped after the write deadline an
 TEST_CASE("Stopping ends idle connections and connections inside a request") {
   Running api;
   Client idle(api.dir.socket());
-  REQUIRE(is_ok(idle.send(kGetVersion).answer()));
+  REQUIRE(is_ok(idle.send(get_version).answer()));
   Client inside(api.dir.socket());
   inside.send("GET /");
 
@@ -309,7 +309,7 @@ TEST_CASE("Descriptors that are sent along are not taken") {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  iovec data{const_cast<char*>(kGetVersion.data()), kGetVersion.size()};
+  iovec data{const_cast<char*>(get_version.data()), get_version.size()};
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
