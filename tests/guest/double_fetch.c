@@ -20,10 +20,13 @@ static struct __attribute__((aligned(4096))) {
 } area;
 static uint8_t user_stack[USER_STACK_SIZE] __attribute__((aligned(16)));
 
-// At CPL 3 on the second processor, for ever.
+static volatile uint32_t stop_rewriting, rewriting_stopped;
+
+// At CPL 3 on the second processor, until it is told to stop: the request header is shared with the other drive's
+// requests.
 static void rewrite(void) {
   volatile struct descriptor* chain = target.descriptors;
-  for (;;) {
+  while (!stop_rewriting) {
     chain[1].address = kNowhere;
     chain[0].next = 0xffff;
     block_header.operation = 0x7777;
@@ -36,6 +39,10 @@ static void rewrite(void) {
     chain[1].next = 1;  // a loop
     block_header.sector = 0;
     chain[1].next = 2;
+  }
+  rewriting_stopped = 1;
+  for (;;) {
+    relax();
   }
 }
 
@@ -89,6 +96,10 @@ void guest_main(const struct boot_info* boot) {
         break;
       case WAIT_TIMEOUT: fail("round %u: the request is lost", round);
     }
+  }
+  stop_rewriting = 1;
+  while (!rewriting_stopped) {
+    relax();
   }
   check_canaries();
   check_witness(witness_sum);

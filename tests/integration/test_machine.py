@@ -33,13 +33,13 @@ class Boot(unittest.TestCase):
             return output
 
     def test_pvh_guest_sees_its_memory_map(self):
-        self.boot_and_expect("memory", ["range 0x100000 "], memory_mib=64)
+        self.boot_and_expect("memory", ["range 100000 "], memory_mib=64)
 
     def test_linux64_guest_sees_its_memory_map(self):
-        self.boot_and_expect("memory_linux64", ["range 0x100000 "], memory_mib=64)
+        self.boot_and_expect("memory_linux64", ["range 100000 "], memory_mib=64)
 
     def test_memory_above_four_gib_is_there(self):
-        self.boot_and_expect("memory", ["ram 0x100000000 ok"], memory_mib=4096 + 64)
+        self.boot_and_expect("memory", ["ram 100000000 ok"], memory_mib=4096 + 64)
 
     def test_all_processors_start(self):
         for count in (1, 2, 4):

@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 #include <regex>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -183,7 +184,13 @@ TEST_CASE("Threads name themselves, and their lines do not mix") {
   for (std::thread& thread : threads) {
     thread.join();
   }
-  CHECK(matches(captured.text(), "(" + kTime + R"(\[anonymous-instance:worker\] line from a thread\n){200})"));
+  // Line by line: one expression over all of them recurses too deeply for the sanitizers' stacks.
+  std::istringstream lines(captured.text());
+  std::size_t good_count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    good_count += matches(line, kTime + R"(\[anonymous-instance:worker\] line from a thread)") ? 1U : 0U;
+  }
+  CHECK(good_count == 200);
 }
 
 }  // namespace

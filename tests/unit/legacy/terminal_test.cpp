@@ -89,7 +89,8 @@ TEST_CASE("The settings come back at exit when the object is still there") {
     ::setsid();
     const int slave = ::open(terminal.path.c_str(), O_RDWR);
     static auto raw = RawTerminal::enter(FdRef(slave));
-    new std::optional<RawTerminal>(std::move(raw));  // never destroyed
+    static auto* const kept = new std::optional<RawTerminal>(std::move(raw));  // reachable, never destroyed
+    (void)kept;
     std::exit((terminal.local_flags() & kCooked) == 0 ? 0 : 1);
   }
   int status = 0;
