@@ -82,9 +82,9 @@ void EventLoop::run_once(int timeout_ms) {
   ready_count_ = 0;
 }
 
+// A task like others, so that what was posted before it is done before run() returns.
 void EventLoop::stop() {
-  stopped_.store(true, std::memory_order_release);
-  mailbox_.post([] {});
+  mailbox_.post([this] { stopped_.store(true, std::memory_order_release); });
 }
 
 }  // namespace wisp

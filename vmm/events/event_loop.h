@@ -51,7 +51,7 @@ class EventLoop {
   /// Runs `task` on the loop's thread, after the tasks posted before it. Never blocks on the loop's work.
   void post(Task task);
 
-  /// Dispatches until stop(). Returns at once if stop() was called before.
+  /// Dispatches until stop(); what was posted before the stop is done first.
   void run();
   /// Waits at most `timeout_ms` (-1: for ever) and dispatches one batch; for tests and for run().
   void run_once(int timeout_ms);
