@@ -8,8 +8,8 @@
   if (text ~ /^SKIP: /) reason[number] = substr(text, 7)
   next
 }
-/^(test [0-9]+|UpdateCTest|Parse Config|Constructing|Done constr|Updating|Checking test|Test project|Connected|Add (coverage|file)|Failed to|   Site:|   Build name:|SetCTest|Create new|Reading)/ { if ($1 != "Test") next }
-/^    Start +[0-9]+: / || /^$/ && !summary { next }
+/^(Added [0-9]+ tests to meet|test [0-9]+$|UpdateCTestConfiguration|Parse Config file|Constructing a list|Done constructing|Updating test list|Checking test dependency|Internal ctest changing|Add coverage)/ { next }
+/^ +Start +[0-9]+: / || /^$/ && !summary { next }
 /% tests passed, / { summary = 1; print "" }
 {
   print
