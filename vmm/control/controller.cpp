@@ -200,20 +200,24 @@ Status VmController::start_machine() {
   for (const auto& drive : configuration_.drives()) {
     spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk.duplicate())});
   }
-  vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, metrics_, on_end_));
-  vm_->register_in(registry_);
+  // Everything that can fail comes before the machine is ours: a refused start leaves no machine running.
+  std::unique_ptr<PeriodicTimer> metrics_timer;
   if (metrics_sink_.configured()) {
-    metrics_timer_ =
+    metrics_timer =
         WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
   }
-  vm_->resume();
-  state_ = VmState::Running;
-  (void)metrics_sink_.flush();
-  // Later, not now: the guest's first instructions should not wait for it.
-  trim_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kTrimDelayMs, [this] {
+  // The trim comes later, not now: the guest's first instructions should not wait for it.
+  auto trim_timer = WISP_TRY(PeriodicTimer::create(loop_, kTrimDelayMs, [this] {
     trim_timer_.reset();
     release_code_pages();
   }));
+  vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, metrics_, on_end_));
+  metrics_timer_ = std::move(metrics_timer);
+  trim_timer_ = std::move(trim_timer);
+  vm_->register_in(registry_);
+  vm_->resume();
+  state_ = VmState::Running;
+  (void)metrics_sink_.flush();
   return {};
 }
 
