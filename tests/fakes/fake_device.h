@@ -72,12 +72,21 @@ class FakeDevice final : public VirtioDevice {
     ++resets;
     queues.clear();
   }
+  const VirtQueue* queue(std::size_t index) const override {
+    return index < queues.size() && queues[index] ? &*queues[index] : nullptr;
+  }
+  void save(StateWriter& out) const override { out.u32(saved_value); }
+  Status restore(StateReader& in) override {
+    saved_value = in.u32();
+    return {};
+  }
 
   std::atomic<int> activations = 0, kicks = 0, quiesces = 0, resumes = 0, resets = 0, left_behind = 0;
   std::atomic<std::size_t> in_flight = 0, config_bytes_written = 0;
   std::atomic<std::uint64_t> negotiated = 0;
   std::atomic<bool> refuse_activation = false;
   TransportSignals* signals = nullptr;
+  std::uint32_t saved_value = 0;
   std::vector<std::optional<VirtQueue>> queues;
 
  private:

@@ -11,10 +11,11 @@ import sys
 # folder (longest prefix wins) -> (row, may include these folders of lower rows only; None: any lower row)
 LAYERS = {
     "vmm/base": 0,
-    "vmm/memory": 1, "vmm/events": 1, "vmm/config": 1,
-    "vmm/bus": 2, "vmm/kvm": 2,
-    "virtio/core": 3, "vmm/arch/x86_64": 3,
-    "virtio/block": 4, "vmm/legacy": 4,
+    "vmm/memory": 1, "vmm/events": 1, "vmm/config": 1, "snapshot/state": 1,
+    "vmm/bus": 2, "vmm/kvm": 2, "virtio/limit": 2,
+    "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3,
+    "virtio/block": 4, "virtio/net": 4, "virtio/vsock": 4, "virtio/balloon": 4, "virtio/rng": 4, "virtio/pmem": 4,
+    "virtio/mem": 4, "vmm/legacy": 4,
     "vmm/machine": 5,
     "vmm/control": 6,
     "api": 7, "vmm/cli": 7,
@@ -24,7 +25,8 @@ LAYERS = {
 FORBIDDEN = {
     "api": ("vmm/kvm", "vmm/machine", "vmm/control", "vmm/bus", "vmm/arch", "vmm/memory", "virtio", "vmm/legacy"),
     "virtio/core": ("vmm/kvm", "vmm/arch"),
-    "virtio/block": ("vmm/kvm", "vmm/arch", "vmm/legacy"),
+    **{f"virtio/{device}": ("vmm/kvm", "vmm/arch", "vmm/legacy")
+       for device in ("block", "net", "vsock", "balloon", "rng", "pmem", "mem", "mmds", "limit")},
     "vmm/legacy": ("vmm/kvm", "virtio"),
     "vmm/events": ("vmm/memory/guest_memory.h",),
     "vmm/bus": ("vmm/kvm", "virtio"),
@@ -33,7 +35,7 @@ FORBIDDEN = {
 TOP_LEVEL = ("vmm/", "virtio/", "api/", "jailer/", "snapshot/", "tests/")
 # Text that only one folder may contain: the kernel's KVM interface stays in its wrapper and the machine that uses it.
 ONLY_IN = {
-    "nlohmann": ("api/",),
+    "nlohmann": ("api/", "virtio/mmds/"),
     "httplib.h": ("api/",),
     "liburing.h": ("vmm/events/",),
     "seccomp.h": ("jailer/seccomp/",),

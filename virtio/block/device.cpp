@@ -144,18 +144,17 @@ void BlockDevice::reset() {
   life_ = Life::Inactive;
 }
 
-BlockState BlockDevice::save_state() const {
-  BlockState state;
-  state.active = queue_.has_value();
-  state.sector_count = profile_.shape.sector_count;
-  if (queue_) {
-    state.negotiated_features = negotiated_features_;
-    state.next_available = queue_->next_available();
-    state.next_used = queue_->next_used();
-    state.flush_failed = flush_failed_;
-    state.fault = queue_->fault();
-  }
-  return state;
+void BlockDevice::save(StateWriter& out) const {
+  out.u64(profile_.shape.sector_count);
+  out.boolean(flush_failed_);
+}
+
+Status BlockDevice::restore(StateReader& in) {
+  const std::uint64_t sector_count = in.u64();
+  const bool flush_failed = in.boolean();
+  (void)WISP_TRY(in.check(sector_count == profile_.shape.sector_count, "the disk has another size now"));
+  flush_failed_ = flush_failed;
+  return {};
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,6 @@
 #include "virtio/block/in_flight_table.h"
 #include "virtio/block/metrics.h"
 #include "virtio/block/request.h"
-#include "virtio/block/state.h"
 #include "virtio/core/device.h"
 #include "vmm/base/clock.h"
 #include "vmm/config/drive.h"
@@ -81,7 +80,9 @@ class BlockDevice final : public VirtioDevice, private EventHandler {
   void resume() override;
   void reset() override;
 
-  BlockState save_state() const;
+  const VirtQueue* queue(std::size_t index) const override { return index == 0 && queue_ ? &*queue_ : nullptr; }
+  void save(StateWriter& out) const override;
+  Status restore(StateReader& in) override;
   const BlockMetrics& metrics() const { return metrics_; }
   const std::string& drive_id() const { return profile_.drive_id; }
 

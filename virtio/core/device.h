@@ -22,6 +22,8 @@
 #include <span>
 #include <vector>
 
+#include "snapshot/state/state_reader.h"
+#include "snapshot/state/state_writer.h"
 #include "virtio/core/virt_queue.h"
 #include "vmm/bus/interrupt_line.h"
 #include "vmm/events/event_fd.h"
@@ -98,6 +100,16 @@ class VirtioDevice {
   virtual void resume() = 0;
   /// Drops the queues. When it returns, neither the device nor its backend touches guest memory any more.
   virtual void reset() = 0;
+
+  // Capture and restore, loop thread. The transport keeps what the driver negotiated and where each ring stands; the
+  // device adds what only it knows (docs/snapshot-format.md has every device's section).
+  /// The live queue `index`, or nullptr.
+  virtual const VirtQueue* queue(std::size_t index) const = 0;
+  /// Only when quiesced with nothing in flight, or inactive.
+  virtual void save(StateWriter& out) const = 0;
+  /// Takes back what save() wrote, into a device that was just made; activate() follows if the device was active. Every
+  /// value is untrusted. An error leaves a device that is only fit to be destroyed.
+  virtual Status restore(StateReader& in) = 0;
 };
 
 }  // namespace wisp

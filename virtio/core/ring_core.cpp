@@ -143,6 +143,14 @@ Interrupt RingCore::publish() {
   return (flags & ring::kAvailableNoInterrupt) == 0 ? Interrupt::Needed : Interrupt::NotNeeded;
 }
 
+void RingCore::continue_at(std::uint16_t next_available, std::uint16_t next_used) {
+  WISP_ASSERT(in_flight_count_ == 0 && next_available_ == 0 && next_used_ == 0);
+  next_available_ = next_available;
+  seen_available_ = next_available;
+  next_used_ = next_used;
+  published_used_ = next_used;
+}
+
 void RingCore::disable_notifications() {
   // With EVENT_IDX it is enough not to move avail_event: the driver kicks only when it passes it.
   if (!event_index_) {

@@ -47,6 +47,7 @@ class RingCore {
   Interrupt publish();
   void disable_notifications();
   Backlog enable_notifications();
+  void continue_at(std::uint16_t next_available, std::uint16_t next_used);
 
   // The ends of a chain.
   void complete_chain(std::uint16_t head, std::uint32_t written_bytes);

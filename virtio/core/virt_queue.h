@@ -44,6 +44,10 @@ class VirtQueue {
   std::optional<QueueFault> fault() const { return core_->fault(); }
   std::uint16_t next_available() const { return core_->next_available(); }
   std::uint16_t next_used() const { return core_->next_used(); }
+  /// Goes on where a captured queue stood. Only for a queue of which nothing was popped.
+  void continue_at(std::uint16_t next_available, std::uint16_t next_used) {
+    core_->continue_at(next_available, next_used);
+  }
 
  private:
   std::unique_ptr<RingCore> core_;

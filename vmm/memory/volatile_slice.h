@@ -30,10 +30,13 @@ class GuestMemory;
 class KernelIoKey {
  private:
   KernelIoKey() = default;
-  friend class SyncFileIo;  // virtio/block: preadv/pwritev
-  friend class IoRing;      // vmm/events: io_uring
-  friend class GuestImage;  // vmm/arch: pread of a kernel image into memory
-  friend class KvmSlots;    // vmm/kvm: memory slot registration
+  friend class SyncFileIo;   // virtio/block: preadv/pwritev
+  friend class IoRing;       // vmm/events: io_uring
+  friend class GuestImage;   // vmm/arch: pread of a kernel image into memory
+  friend class KvmSlots;     // vmm/kvm: memory slot registration
+  friend class Tap;          // virtio/net: readv and writev
+  friend class VsockStream;  // virtio/vsock: readv and writev on a Unix socket
+  friend class HostRandom;   // virtio/rng: getrandom
   friend struct KernelIoKeyForTests;
 };
 

@@ -1,0 +1,86 @@
+#include "virtio/limit/rate_limiter.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace wisp {
+namespace {
+
+/// What the bucket comes to: one that limits nothing is none.
+std::optional<TokenBucketConfig> normalized(const std::optional<TokenBucketConfig>& bucket) {
+  if (!bucket || !bucket->limits()) {
+    return std::nullopt;
+  }
+  TokenBucketConfig result = *bucket;
+  if (result.one_time_burst == 0U) {
+    result.one_time_burst.reset();
+  }
+  return result;
+}
+
+}  // namespace
+
+RateLimiter::RateLimiter(const RateLimiterConfig& config, const Clock& clock)
+    : clock_(clock),
+      config_{normalized(config.bandwidth), normalized(config.ops)},
+      bytes_(config_.bandwidth.value_or(TokenBucketConfig{}), clock.now_ns()),
+      ops_(config_.ops.value_or(TokenBucketConfig{}), clock.now_ns()) {}
+
+Result<std::unique_ptr<RateLimiter>> RateLimiter::create(const RateLimiterConfig& config, EventLoop& loop,
+                                                         const Clock& clock, std::function<void()> on_ready) {
+  std::unique_ptr<RateLimiter> limiter(new RateLimiter(config, clock));
+  limiter->timer_ = WISP_TRY(OneShotTimer::create(loop, std::move(on_ready)));
+  return limiter;
+}
+
+std::uint64_t RateLimiter::wait_ns(Demand demand) {
+  const std::uint64_t now_ns = clock_.now_ns();
+  return std::max(ops_.wait_ns(demand.ops, now_ns), bytes_.wait_ns(demand.bytes, now_ns));
+}
+
+bool RateLimiter::take(Demand demand) {
+  if (!ops_.limits() && !bytes_.limits()) {
+    return true;
+  }
+  const std::uint64_t wait = wait_ns(demand);
+  if (wait > 0) {
+    timer_->arm(wait);
+    return false;
+  }
+  charge(demand);
+  return true;
+}
+
+void RateLimiter::charge(Demand demand) {
+  ops_.charge(demand.ops);
+  bytes_.charge(demand.bytes);
+}
+
+void RateLimiter::update(const RateLimiterPatch& patch) {
+  const std::uint64_t now_ns = clock_.now_ns();
+  if (patch.bandwidth) {
+    config_.bandwidth = normalized(patch.bandwidth);
+    bytes_ = TokenBucket(*patch.bandwidth, now_ns);
+  }
+  if (patch.ops) {
+    config_.ops = normalized(patch.ops);
+    ops_ = TokenBucket(*patch.ops, now_ns);
+  }
+  if (timer_->armed()) {
+    timer_->arm(0);
+  }
+}
+
+void RateLimiter::save(StateWriter& out) const {
+  const std::uint64_t now_ns = clock_.now_ns();
+  bytes_.save(out, now_ns);
+  ops_.save(out, now_ns);
+}
+
+Status RateLimiter::restore(StateReader& in) {
+  const std::uint64_t now_ns = clock_.now_ns();
+  (void)WISP_TRY(bytes_.restore(in, now_ns));
+  return ops_.restore(in, now_ns);
+}
+
+}  // namespace wisp
