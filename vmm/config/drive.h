@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "vmm/config/limiter.h"
+
 namespace wisp {
 
 enum class CacheType {
@@ -20,6 +22,14 @@ struct DriveConfig {
   std::optional<std::string> partuuid;
   CacheType cache_type = CacheType::Unsafe;
   IoEngine io_engine = IoEngine::Sync;
+  RateLimiterConfig limits;
+};
+
+/// PATCH of a running machine's drive: what is absent stays.
+struct DrivePatch {
+  std::string drive_id;
+  std::optional<std::string> path_on_host;
+  RateLimiterPatch limits;
 };
 
 }  // namespace wisp

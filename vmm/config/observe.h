@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "vmm/config/limiter.h"
+
 namespace wisp {
 
 enum class LogLevel : int { Off = 0, Error = 1, Warn = 2, Info = 3, Debug = 4, Trace = 5 };
@@ -28,6 +30,8 @@ struct MetricsConfig {
 struct SerialConfig {
   /// Absent: output on standard output, input from standard input when that is a terminal or FIFO.
   std::optional<std::string> serial_out_path;
+  /// Tokens are bytes; output beyond it is dropped and counted.
+  std::optional<TokenBucketConfig> limit;
 };
 
 }  // namespace wisp

@@ -10,18 +10,41 @@ constexpr std::array kTable = {
     Allowed::Always,       // GetInstanceInfo
     Allowed::Always,       // GetMachineConfig
     Allowed::Always,       // GetFullConfig
+    Allowed::Always,       // GetBalloon
+    Allowed::AfterStart,   // GetBalloonStatistics
+    Allowed::AfterStart,   // GetBalloonHinting
+    Allowed::AfterStart,   // GetMemoryHotplug
+    Allowed::Always,       // GetMmds
     Allowed::BeforeStart,  // PutMachineConfig
     Allowed::BeforeStart,  // PatchMachineConfig
     Allowed::BeforeStart,  // PutBootSource
     Allowed::BeforeStart,  // PutDrive
+    Allowed::BeforeStart,  // PutNetworkInterface
+    Allowed::BeforeStart,  // PutPmem
+    Allowed::BeforeStart,  // PutVsock
+    Allowed::BeforeStart,  // PutBalloon
+    Allowed::BeforeStart,  // PutEntropy
+    Allowed::BeforeStart,  // PutMemoryHotplug
+    Allowed::BeforeStart,  // PutMmdsConfig
     Allowed::BeforeStart,  // PutLogger
     Allowed::BeforeStart,  // PutMetrics
     Allowed::BeforeStart,  // PutSerial
+    Allowed::Always,       // PutMmds
+    Allowed::Always,       // PatchMmds
     Allowed::BeforeStart,  // InstanceStart
     Allowed::AfterStart,   // FlushMetrics
     Allowed::AfterStart,   // SendCtrlAltDel
     Allowed::AfterStart,   // PauseVm
     Allowed::AfterStart,   // ResumeVm
+    Allowed::AfterStart,   // PatchDrive
+    Allowed::AfterStart,   // PatchNetworkInterface
+    Allowed::AfterStart,   // PatchPmem
+    Allowed::AfterStart,   // PatchBalloon
+    Allowed::AfterStart,   // PatchBalloonStatistics
+    Allowed::AfterStart,   // StartBalloonHinting
+    Allowed::AfterStart,   // StopBalloonHinting
+    Allowed::AfterStart,   // PatchMemoryHotplug
+    Allowed::AfterStart,   // UnplugDevice
 };
 static_assert(kTable.size() == std::variant_size_v<Command>, "every command has a row");
 
