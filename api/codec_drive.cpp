@@ -36,9 +36,7 @@ Result<DriveConfig> decode_drive(const Json& json) {
   fields.optional("is_read_only", drive.is_read_only);
   fields.reject_unless_null("socket");
   fields.optional("path_on_host", drive.path_on_host);
-  if (const Json* limiter = fields.non_null_member("rate_limiter"); limiter != nullptr) {
-    fields.check(refuse_active_limiter("rate_limiter", *limiter));
-  }
+  read_limiter(fields, "rate_limiter", drive.limits);
   fields.defaulted("io_engine", kIoEngines, drive.io_engine);
   fields.refuse_nul("path_on_host", drive.path_on_host);
   fields.refuse_nul("partuuid", drive.partuuid.value_or(""));
@@ -50,6 +48,18 @@ Result<DriveConfig> decode_drive(const Json& json) {
   return drive;
 }
 
+Result<DrivePatch> decode_drive_patch(const Json& json) {
+  DrivePatch patch;
+  FieldReader fields(json);
+  fields.required("drive_id", patch.drive_id);
+  fields.optional("path_on_host", patch.path_on_host);
+  read_limiter(fields, "rate_limiter", patch.limits);
+  fields.refuse_nul("path_on_host", patch.path_on_host.value_or(""));
+  WISP_TRY(fields.finish(UnknownFields::Refused));
+  WISP_TRY(check_resource_id(patch.drive_id));
+  return patch;
+}
+
 void write_drive(JsonWriter& json, const DriveConfig& drive) {
   json.open_object();
   json.key("drive_id").string(drive.drive_id);
@@ -58,7 +68,8 @@ void write_drive(JsonWriter& json, const DriveConfig& drive) {
   json.key("cache_type").string(name_of(kCacheTypes, drive.cache_type));
   json.key("is_read_only").truth(drive.is_read_only);
   json.key("path_on_host").string(drive.path_on_host);
-  json.key("rate_limiter").null();
+  json.key("rate_limiter");
+  write_limiter(json, drive.limits);
   json.key("io_engine").string(name_of(kIoEngines, drive.io_engine));
   json.key("socket").null();
   json.close_object();

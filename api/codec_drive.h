@@ -12,6 +12,8 @@ namespace wisp::api {
 Status check_resource_id(std::string_view id);
 
 Result<DriveConfig> decode_drive(const Json& json);
+/// Body of PATCH: another file, other limits.
+Result<DrivePatch> decode_drive_patch(const Json& json);
 void write_drive(JsonWriter& json, const DriveConfig& drive);
 
 }  // namespace wisp::api

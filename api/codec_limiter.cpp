@@ -1,37 +1,88 @@
 #include "api/codec_limiter.h"
 
-#include <cstdint>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
-#include "api/fields.h"
-
 namespace wisp::api {
+namespace {
 
-Status refuse_active_bucket(std::string_view name, const Json& bucket) {
-  std::uint64_t size = 0;
-  std::uint64_t refill_time_ms = 0;
-  std::optional<std::uint64_t> one_time_burst;
-  FieldReader fields(bucket);
-  fields.required("size", size);
-  fields.required("refill_time", refill_time_ms);
-  fields.optional("one_time_burst", one_time_burst);
-  WISP_TRY(fields.finish(UnknownFields::Ignored));
-  if (size != 0 && refill_time_ms != 0) {
-    return not_supported_yet("The field `" + std::string(name) + "` with a limit");
+void write_bucket(JsonWriter& json, const std::optional<TokenBucketConfig>& bucket) {
+  if (!bucket || !bucket->limits()) {
+    json.null();
+    return;
   }
-  return {};
+  json.open_object();
+  json.key("size").number(bucket->size);
+  json.key("one_time_burst");
+  if (bucket->one_time_burst.value_or(0) != 0) {
+    json.number(*bucket->one_time_burst);
+  } else {
+    json.null();
+  }
+  json.key("refill_time").number(bucket->refill_time_ms);
+  json.close_object();
 }
 
-Status refuse_active_limiter(std::string_view name, const Json& limiter) {
-  FieldReader fields(limiter);
-  for (const std::string_view kind : {"bandwidth", "ops"}) {
-    if (const Json* bucket = fields.non_null_member(kind); bucket != nullptr) {
-      fields.check(refuse_active_bucket(name, *bucket));
-    }
+void read_bucket(FieldReader& fields, std::string_view name, std::optional<TokenBucketConfig>& out) {
+  const Json* bucket = fields.non_null_member(name);
+  if (bucket == nullptr) {
+    return;
   }
-  return fields.finish(UnknownFields::Refused);
+  Result<TokenBucketConfig> decoded = decode_bucket(*bucket);
+  if (decoded.ok()) {
+    out = decoded.value();
+  } else {
+    fields.fail(std::move(decoded).error());
+  }
+}
+
+}  // namespace
+
+Result<TokenBucketConfig> decode_bucket(const Json& bucket) {
+  TokenBucketConfig config;
+  FieldReader fields(bucket);
+  fields.required("size", config.size);
+  fields.required("refill_time", config.refill_time_ms);
+  fields.optional("one_time_burst", config.one_time_burst);
+  WISP_TRY(fields.finish(UnknownFields::Ignored));
+  return config;
+}
+
+Result<RateLimiterConfig> decode_limiter(const Json& limiter) {
+  RateLimiterConfig config;
+  FieldReader fields(limiter);
+  read_bucket(fields, "bandwidth", config.bandwidth);
+  read_bucket(fields, "ops", config.ops);
+  WISP_TRY(fields.finish(UnknownFields::Refused));
+  return config;
+}
+
+void read_limiter(FieldReader& fields, std::string_view name, RateLimiterConfig& out) {
+  const Json* limiter = fields.non_null_member(name);
+  if (limiter == nullptr) {
+    return;
+  }
+  Result<RateLimiterConfig> decoded = decode_limiter(*limiter);
+  if (decoded.ok()) {
+    out = decoded.value();
+  } else {
+    fields.fail(std::move(decoded).error());
+  }
+}
+
+void write_limiter(JsonWriter& json, const RateLimiterConfig& limits) {
+  const bool bandwidth = limits.bandwidth && limits.bandwidth->limits();
+  const bool ops = limits.ops && limits.ops->limits();
+  if (!bandwidth && !ops) {
+    json.null();
+    return;
+  }
+  json.open_object();
+  json.key("bandwidth");
+  write_bucket(json, limits.bandwidth);
+  json.key("ops");
+  write_bucket(json, limits.ops);
+  json.close_object();
 }
 
 }  // namespace wisp::api

@@ -1,19 +1,23 @@
-// Rate limiters in JSON: wisp has none yet, so only those that limit nothing are accepted.
-//
-// A limiter is {"bandwidth": bucket, "ops": bucket}, both optional; a bucket is {"size", "refill_time",
+// Rate limiters in JSON: {"bandwidth": bucket, "ops": bucket}, both optional; a bucket is {"size", "refill_time",
 // "one_time_burst"}. A bucket with a size or refill time of zero is off.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
+#include "api/fields.h"
 #include "api/json_value.h"
+#include "api/json_writer.h"
 #include "vmm/base/result.h"
+#include "vmm/config/limiter.h"
 
 namespace wisp::api {
 
-/// A malformed limiter and one that would limit are both refused; `name` is the field for the text.
-Status refuse_active_limiter(std::string_view name, const Json& limiter);
-/// The same for a field that holds a bare bucket (the serial console).
-Status refuse_active_bucket(std::string_view name, const Json& bucket);
+Result<TokenBucketConfig> decode_bucket(const Json& bucket);
+Result<RateLimiterConfig> decode_limiter(const Json& limiter);
+/// The member `name` of an object, absent or null: no limit.
+void read_limiter(FieldReader& fields, std::string_view name, RateLimiterConfig& out);
+/// The limiter as it comes back: null when nothing is limited.
+void write_limiter(JsonWriter& json, const RateLimiterConfig& limits);
 
 }  // namespace wisp::api

@@ -74,7 +74,12 @@ Result<SerialConfig> decode_serial(const Json& json) {
   FieldReader fields(json);
   fields.optional("serial_out_path", config.serial_out_path);
   if (const Json* bucket = fields.non_null_member("rate_limiter"); bucket != nullptr) {
-    fields.check(refuse_active_bucket("rate_limiter", *bucket));
+    Result<TokenBucketConfig> limit = decode_bucket(*bucket);
+    if (limit.ok()) {
+      config.limit = limit.value();
+    } else {
+      fields.fail(std::move(limit).error());
+    }
   }
   fields.refuse_nul("serial_out_path", config.serial_out_path.value_or(""));
   WISP_TRY(fields.finish(UnknownFields::Refused));

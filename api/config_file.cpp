@@ -4,17 +4,25 @@
 #include <string>
 #include <utility>
 
+#include "api/codec_balloon.h"
 #include "api/codec_boot.h"
 #include "api/codec_drive.h"
+#include "api/codec_entropy.h"
 #include "api/codec_machine.h"
+#include "api/codec_memory_hotplug.h"
+#include "api/codec_mmds.h"
+#include "api/codec_net.h"
 #include "api/codec_observe.h"
+#include "api/codec_pmem.h"
+#include "api/codec_vsock.h"
 #include "api/fields.h"
 #include "api/json_value.h"
 
 namespace wisp::api {
 namespace {
 
-enum class Presence { Required, Optional };
+/// A null list is a mistake in the API's own file format; any other null says the same as absence.
+enum class Presence { Required, Optional, RequiredList, OptionalList };
 
 struct Section {
   std::string_view name;
@@ -31,28 +39,24 @@ Result<Command> machine_command(const Json& json) {
   return Command(PutMachineConfig{WISP_TRY(decode_machine(json)).config});
 }
 
-constexpr std::string_view kDrives = "drives";
-
-/// In the order of application; the drives follow.
+/// In the order of application: the metadata service names network interfaces, the balloon asks for the memory's size.
 constexpr Section kSections[] = {
     {"logger", Presence::Optional, as_command<PutLogger, LoggerConfig, decode_logger>},
     {"metrics", Presence::Optional, as_command<PutMetrics, MetricsConfig, decode_metrics>},
     {"machine-config", Presence::Optional, machine_command},
     {"boot-source", Presence::Required, as_command<PutBootSource, BootSource, decode_boot_source>},
+    {"drives", Presence::RequiredList, as_command<PutDrive, DriveConfig, decode_drive>},
+    {"network-interfaces", Presence::OptionalList, as_command<PutNetworkInterface, NetConfig, decode_net>},
+    {"pmem", Presence::OptionalList, as_command<PutPmem, PmemConfig, decode_pmem>},
+    {"vsock", Presence::Optional, as_command<PutVsock, VsockConfig, decode_vsock>},
+    {"balloon", Presence::Optional, as_command<PutBalloon, BalloonConfig, decode_balloon>},
+    {"entropy", Presence::Optional, as_command<PutEntropy, EntropyConfig, decode_entropy>},
+    {"memory-hotplug", Presence::Optional, as_command<PutMemoryHotplug, MemoryHotplugConfig, decode_memory_hotplug>},
+    {"mmds-config", Presence::Optional, as_command<PutMmdsConfig, MmdsConfig, decode_mmds_config>},
 };
 
-/// What an empty section looks like: null or, for lists, [] (a null list is a mistake in the API's own file format).
-enum class EmptyForm { Null, List };
-struct UnsupportedSection {
-  std::string_view name;
-  EmptyForm empty_form;
-};
-constexpr UnsupportedSection kUnsupportedSections[] = {
-    {"balloon", EmptyForm::Null},     {"cpu-config", EmptyForm::Null},
-    {"mmds-config", EmptyForm::Null}, {"vsock", EmptyForm::Null},
-    {"entropy", EmptyForm::Null},     {"memory-hotplug", EmptyForm::Null},
-    {"pmem", EmptyForm::List},        {"network-interfaces", EmptyForm::List},
-};
+/// Sections that wisp does not have; null says the same as absence.
+constexpr std::string_view kUnsupportedSections[] = {"cpu-config"};
 
 std::string prefix(std::string_view section) {
   return "Section `" + std::string(section) + "`: ";
@@ -63,28 +67,25 @@ Error missing(std::string_view section) {
 }
 
 Status check_unsupported(const Json& root) {
-  for (const UnsupportedSection& section : kUnsupportedSections) {
-    const auto found = root.find(section.name);
-    if (found == root.end()) {
-      continue;
-    }
-    const bool is_list = section.empty_form == EmptyForm::List;
-    if (is_list && !found->is_array()) {
-      return Error(ErrorCode::InvalidArgument, prefix(section.name) + "invalid type: expected a list");
-    }
-    if (is_list ? !found->empty() : !found->is_null()) {
-      return not_supported_yet("The section `" + std::string(section.name) + "` of the configuration file");
+  for (const std::string_view section : kUnsupportedSections) {
+    const auto found = root.find(section);
+    if (found != root.end() && !found->is_null()) {
+      return not_supported_yet("The section `" + std::string(section) + "` of the configuration file");
     }
   }
   return {};
 }
 
-Status add_section(const Json& root, const Section& section, ConfigFile& file) {
-  const auto found = root.find(section.name);
-  if (found == root.end() || found->is_null()) {
-    return section.presence == Presence::Required ? Status(missing(section.name)) : Status();
-  }
-  Result<Command> command = section.decode(*found);
+bool is_list(Presence presence) {
+  return presence == Presence::RequiredList || presence == Presence::OptionalList;
+}
+
+bool is_required(Presence presence) {
+  return presence == Presence::Required || presence == Presence::RequiredList;
+}
+
+Status add_command(const Json& json, const Section& section, ConfigFile& file) {
+  Result<Command> command = section.decode(json);
   if (!command.ok()) {
     return std::move(command).error().with_prefix(prefix(section.name));
   }
@@ -92,20 +93,19 @@ Status add_section(const Json& root, const Section& section, ConfigFile& file) {
   return {};
 }
 
-Status add_drives(const Json& root, ConfigFile& file) {
-  const auto found = root.find(kDrives);
-  if (found == root.end()) {
-    return missing(kDrives);
+Status add_section(const Json& root, const Section& section, ConfigFile& file) {
+  const auto found = root.find(section.name);
+  if (found == root.end() || (found->is_null() && !is_list(section.presence))) {
+    return is_required(section.presence) ? Status(missing(section.name)) : Status();
+  }
+  if (!is_list(section.presence)) {
+    return add_command(*found, section, file);
   }
   if (!found->is_array()) {
-    return Error(ErrorCode::InvalidArgument, prefix(kDrives) + "invalid type: expected a list");
+    return Error(ErrorCode::InvalidArgument, prefix(section.name) + "invalid type: expected a list");
   }
   for (const Json& entry : *found) {
-    Result<DriveConfig> drive = decode_drive(entry);
-    if (!drive.ok()) {
-      return std::move(drive).error().with_prefix(prefix(kDrives));
-    }
-    file.commands.emplace_back(PutDrive{std::move(drive).value()});
+    WISP_TRY(add_command(entry, section, file));
   }
   return {};
 }
@@ -122,7 +122,6 @@ Result<ConfigFile> parse_config_file(std::string_view json) {
   for (const Section& section : kSections) {
     WISP_TRY(add_section(root, section, file));
   }
-  WISP_TRY(add_drives(root, file));
   return file;
 }
 

@@ -29,6 +29,13 @@ class JsonWriter {
   /// The text, or null.
   JsonWriter& optional_string(const std::optional<std::string>& text) { return text ? string(*text) : null(); }
 
+  template <typename T>
+  JsonWriter& optional_number(const std::optional<T>& value) {
+    return value ? number(*value) : null();
+  }
+  /// JSON that is already written.
+  JsonWriter& verbatim(std::string_view json) { return raw(json); }
+
   std::string take() { return std::exchange(out_, {}); }
 
  private:

@@ -29,9 +29,15 @@ constexpr MethodNames names_of(Method method) {
   return {"DELETE", "Delete"};
 }
 
+/// Metadata is the tenant's secret, and a CPU template is long.
+bool may_show_body(const HttpRequest& request) {
+  const std::string_view first = split_path(request.path).first;
+  return !request.body.empty() && first != "mmds" && first != "cpu-config";
+}
+
 void log_request(const HttpRequest& request) {
   const char* method = names_of(request.method).title;
-  if (request.body.empty()) {
+  if (!may_show_body(request)) {
     WISP_LOG(Info, "The API server received a %s request on \"%s\".", method, request.path.c_str());
     return;
   }
@@ -72,12 +78,18 @@ Error unsupported(const UnsupportedRoute& route, const HttpRequest& request) {
   return not_supported_yet(subject + ")");
 }
 
+int status_of(const Error& error) {
+  return error.code() == ErrorCode::ContentTooLarge ? kStatusContentTooLarge : kStatusBadRequest;
+}
+
 Answer fault_answer(const Error& error) {
   const std::string text = error.text().empty() ? "The request was refused without a reason." : error.text();
   JsonWriter json;
   json.open_object().key("fault_message").string(text).close_object();
-  WISP_LOG(Error, "Received Error. Status code: 400 Bad Request. Message: %s", text.c_str());
-  return {kStatusBadRequest, json.take(), false};
+  const int status = status_of(error);
+  WISP_LOG(Error, "Received Error. Status code: %s. Message: %s",
+           status == kStatusBadRequest ? "400 Bad Request" : "413 Payload too large", text.c_str());
+  return {status, json.take(), false};
 }
 
 void count(Counter* counter) {

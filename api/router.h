@@ -24,6 +24,7 @@ struct Answer {
 inline constexpr int kStatusOk = 200;
 inline constexpr int kStatusNoContent = 204;
 inline constexpr int kStatusBadRequest = 400;
+inline constexpr int kStatusContentTooLarge = 413;
 
 /// The body of a message that is no request at all: {"error": "..."}.
 Answer http_fault(const std::string& text);

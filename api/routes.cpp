@@ -4,10 +4,17 @@
 #include <utility>
 
 #include "api/codec_action.h"
+#include "api/codec_balloon.h"
 #include "api/codec_boot.h"
 #include "api/codec_drive.h"
+#include "api/codec_entropy.h"
 #include "api/codec_machine.h"
+#include "api/codec_memory_hotplug.h"
+#include "api/codec_mmds.h"
+#include "api/codec_net.h"
 #include "api/codec_observe.h"
+#include "api/codec_pmem.h"
+#include "api/codec_vsock.h"
 
 namespace wisp::api {
 namespace {
@@ -66,12 +73,59 @@ Result<ParsedRequest> patch_machine(const RequestView& request) {
                        deprecation_of(body.cpu_template, "PATCH /machine-config: cpu_template field is deprecated.")};
 }
 
-Result<ParsedRequest> put_drive(const RequestView& request) {
-  DriveConfig drive = WISP_TRY(decode_body(request, decode_drive));
-  if (drive.drive_id != request.second) {
-    return Error(ErrorCode::InvalidArgument, "The id from the path does not match the id from the body!");
+Status check_same_id(const RequestView& request, std::string_view id) {
+  if (id != request.second) {
+    return Error(ErrorCode::InvalidArgument, "The id from the path [" + std::string(request.second) +
+                                                 "] does not match the id from the body [" + std::string(id) + "]!");
   }
-  return ParsedRequest{Command(PutDrive{std::move(drive)}), nullptr};
+  return {};
+}
+
+/// A resource with an id, which stands in the path and in the body.
+template <typename Message, typename Config, Result<Config> (*kDecode)(const Json&), std::string Config::*kId>
+Result<ParsedRequest> put_resource(const RequestView& request) {
+  Config config = WISP_TRY(decode_body(request, kDecode));
+  WISP_TRY(check_same_id(request, config.*kId));
+  return ParsedRequest{Command(Message{std::move(config)}), nullptr};
+}
+
+Result<ParsedRequest> unplug(const RequestView& request) {
+  return ParsedRequest{Command(UnplugDevice{std::string(request.second)}), nullptr};
+}
+
+Result<ParsedRequest> put_vsock(const RequestView& request) {
+  VsockConfig vsock = WISP_TRY(decode_body(request, decode_vsock));
+  const char* deprecation = vsock.vsock_id ? "PUT /vsock: vsock_id field is deprecated." : nullptr;
+  return ParsedRequest{Command(PutVsock{std::move(vsock)}), deprecation};
+}
+
+Result<ParsedRequest> put_mmds_config(const RequestView& request) {
+  MmdsConfig config = WISP_TRY(decode_body(request, decode_mmds_config));
+  const char* deprecation =
+      config.version == MmdsVersion::V1 ? "PUT /mmds/config: V1 is deprecated. Use V2 instead." : nullptr;
+  return ParsedRequest{Command(PutMmdsConfig{std::move(config)}), deprecation};
+}
+
+/// The store's content goes through as it came, once it is known to be JSON within the limits.
+template <typename Message>
+Result<ParsedRequest> hand_on_json(const RequestView& request) {
+  const Result<Json> json = parse_json(request.body);
+  if (!json.ok()) {
+    return Error(json.error()).with_prefix(kBadBody);
+  }
+  return ParsedRequest{Command(Message{std::string(request.body)}), nullptr};
+}
+
+template <typename Message, Result<Message> (*kDecode)(const Json&)>
+Result<ParsedRequest> change(const RequestView& request) {
+  return ParsedRequest{Command(WISP_TRY(decode_body(request, kDecode))), nullptr};
+}
+
+Result<ParsedRequest> start_hinting(const RequestView& request) {
+  if (request.body.empty()) {
+    return ParsedRequest{Command(StartBalloonHinting{}), nullptr};
+  }
+  return change<StartBalloonHinting, decode_hinting_start>(request);
 }
 
 template <Counter ApiMetrics::Get::*kField>
@@ -109,11 +163,34 @@ constexpr Route kRoutes[] = {
     {Method::Get, kIgnored, "machine-config", "", question<GetMachineConfig>, get_count<&Get::machine_cfg_count>,
      uncounted},
     {Method::Get, SecondToken::Exactly, "vm", "config", question<GetFullConfig>, uncounted, uncounted},
+    {Method::Get, SecondToken::Exactly, "balloon", "", question<GetBalloon>, uncounted, uncounted},
+    {Method::Get, SecondToken::Exactly, "balloon", "statistics", question<GetBalloonStatistics>, uncounted, uncounted},
+    {Method::Get, SecondToken::Rest, "balloon", "hinting/status", question<GetBalloonHinting>, uncounted, uncounted},
+    {Method::Get, SecondToken::Exactly, "hotplug", "memory", question<GetMemoryHotplug>,
+     get_count<&Get::hotplug_memory_count>, uncounted},
+    {Method::Get, kIgnored, "mmds", "", question<GetMmds>, get_count<&Get::mmds_count>, uncounted},
     {Method::Put, kIgnored, "actions", "", give_order<decode_action>, put_count<&Put::actions>,
      put_fails<&Put::actions>},
     {Method::Put, kIgnored, "boot-source", "", put_config<PutBootSource, BootSource, decode_boot_source>,
      put_count<&Put::boot_source>, put_fails<&Put::boot_source>},
-    {Method::Put, SecondToken::Id, "drives", "", put_drive, put_count<&Put::drive>, put_fails<&Put::drive>},
+    {Method::Put, SecondToken::Id, "drives", "",
+     put_resource<PutDrive, DriveConfig, decode_drive, &DriveConfig::drive_id>, put_count<&Put::drive>,
+     put_fails<&Put::drive>},
+    {Method::Put, kIgnored, "balloon", "", put_config<PutBalloon, BalloonConfig, decode_balloon>, uncounted, uncounted},
+    {Method::Put, kIgnored, "entropy", "", put_config<PutEntropy, EntropyConfig, decode_entropy>, uncounted, uncounted},
+    {Method::Put, SecondToken::Exactly, "hotplug", "memory",
+     put_config<PutMemoryHotplug, MemoryHotplugConfig, decode_memory_hotplug>, put_count<&Put::hotplug_memory>,
+     put_fails<&Put::hotplug_memory>},
+    {Method::Put, SecondToken::Exactly, "mmds", "", hand_on_json<PutMmds>, put_count<&Put::mmds>,
+     put_fails<&Put::mmds>},
+    {Method::Put, SecondToken::Exactly, "mmds", "config", put_mmds_config, put_count<&Put::mmds>,
+     put_fails<&Put::mmds>},
+    {Method::Put, SecondToken::Id, "network-interfaces", "",
+     put_resource<PutNetworkInterface, NetConfig, decode_net, &NetConfig::iface_id>, put_count<&Put::network>,
+     put_fails<&Put::network>},
+    {Method::Put, SecondToken::Id, "pmem", "", put_resource<PutPmem, PmemConfig, decode_pmem, &PmemConfig::id>,
+     put_count<&Put::pmem>, put_fails<&Put::pmem>},
+    {Method::Put, kIgnored, "vsock", "", put_vsock, put_count<&Put::vsock>, put_fails<&Put::vsock>},
     {Method::Put, kIgnored, "logger", "", put_config<PutLogger, LoggerConfig, decode_logger>, put_count<&Put::logger>,
      put_fails<&Put::logger>},
     {Method::Put, kIgnored, "machine-config", "", put_machine, put_count<&Put::machine_cfg>,
@@ -124,33 +201,34 @@ constexpr Route kRoutes[] = {
      put_fails<&Put::serial>},
     {Method::Patch, kIgnored, "machine-config", "", patch_machine, patch_count<&Patch::machine_cfg>,
      patch_fails<&Patch::machine_cfg>},
+    {Method::Patch, SecondToken::Exactly, "balloon", "statistics",
+     change<PatchBalloonStatistics, decode_balloon_statistics_patch>, uncounted, uncounted},
+    {Method::Patch, SecondToken::Rest, "balloon", "hinting/start", start_hinting, uncounted, uncounted},
+    {Method::Patch, SecondToken::Rest, "balloon", "hinting/stop", question<StopBalloonHinting>, uncounted, uncounted},
+    {Method::Patch, SecondToken::Exactly, "balloon", "", change<PatchBalloon, decode_balloon_patch>, uncounted,
+     uncounted},
+    {Method::Patch, SecondToken::Id, "drives", "",
+     put_resource<PatchDrive, DrivePatch, decode_drive_patch, &DrivePatch::drive_id>, patch_count<&Patch::drive>,
+     patch_fails<&Patch::drive>},
+    {Method::Patch, SecondToken::Exactly, "hotplug", "memory", change<PatchMemoryHotplug, decode_memory_hotplug_patch>,
+     patch_count<&Patch::hotplug_memory>, patch_fails<&Patch::hotplug_memory>},
+    {Method::Patch, kIgnored, "mmds", "", hand_on_json<PatchMmds>, patch_count<&Patch::mmds>,
+     patch_fails<&Patch::mmds>},
+    {Method::Patch, SecondToken::Id, "network-interfaces", "",
+     put_resource<PatchNetworkInterface, NetPatch, decode_net_patch, &NetPatch::iface_id>, patch_count<&Patch::network>,
+     patch_fails<&Patch::network>},
+    {Method::Patch, SecondToken::Id, "pmem", "", put_resource<PatchPmem, PmemPatch, decode_pmem_patch, &PmemPatch::id>,
+     patch_count<&Patch::pmem>, patch_fails<&Patch::pmem>},
+    {Method::Delete, SecondToken::Id, "drives", "", unplug, uncounted, uncounted},
+    {Method::Delete, SecondToken::Id, "network-interfaces", "", unplug, uncounted, uncounted},
+    {Method::Delete, SecondToken::Id, "pmem", "", unplug, uncounted, uncounted},
     {Method::Patch, kIgnored, "vm", "", give_order<decode_vm_state>, uncounted, uncounted},
 };
 
 constexpr UnsupportedRoute kUnsupportedRoutes[] = {
-    {Method::Get, kIgnored, "balloon", "", "The balloon device"},
-    {Method::Put, kIgnored, "balloon", "", "The balloon device"},
-    {Method::Patch, kIgnored, "balloon", "", "The balloon device"},
     {Method::Put, kIgnored, "cpu-config", "", "A custom CPU configuration"},
-    {Method::Patch, SecondToken::Id, "drives", "", "Changing a drive of a running microVM"},
-    {Method::Delete, SecondToken::Id, "drives", "", "Removing a drive"},
-    {Method::Put, kIgnored, "entropy", "", "The entropy device"},
-    {Method::Get, SecondToken::Exactly, "hotplug", "memory", "Memory hot-plug"},
-    {Method::Put, SecondToken::Exactly, "hotplug", "memory", "Memory hot-plug"},
-    {Method::Patch, SecondToken::Exactly, "hotplug", "memory", "Memory hot-plug"},
-    {Method::Get, kIgnored, "mmds", "", "The metadata service"},
-    {Method::Put, SecondToken::Exactly, "mmds", "", "The metadata service"},
-    {Method::Put, SecondToken::Exactly, "mmds", "config", "The metadata service"},
-    {Method::Patch, kIgnored, "mmds", "", "The metadata service"},
-    {Method::Put, SecondToken::Id, "network-interfaces", "", "The network device"},
-    {Method::Patch, SecondToken::Id, "network-interfaces", "", "The network device"},
-    {Method::Delete, SecondToken::Id, "network-interfaces", "", "The network device"},
-    {Method::Put, SecondToken::Id, "pmem", "", "The persistent memory device"},
-    {Method::Patch, SecondToken::Id, "pmem", "", "The persistent memory device"},
-    {Method::Delete, SecondToken::Id, "pmem", "", "The persistent memory device"},
     {Method::Put, SecondToken::Exactly, "snapshot", "create", "Creating a snapshot"},
     {Method::Put, SecondToken::Exactly, "snapshot", "load", "Loading a snapshot"},
-    {Method::Put, kIgnored, "vsock", "", "The vsock device"},
 };
 
 }  // namespace
@@ -163,8 +241,13 @@ PathTokens split_path(std::string_view path) {
     return token;
   };
   path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
-  const std::string_view first = take_token();
-  return {first, take_token()};
+  PathTokens tokens;
+  tokens.first = take_token();
+  const std::string_view after_first = path;
+  tokens.second = take_token();
+  const std::string_view third = take_token();
+  tokens.rest = third.empty() ? tokens.second : after_first.substr(0, tokens.second.size() + 1 + third.size());
+  return tokens;
 }
 
 std::span<const Route> routes() {

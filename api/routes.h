@@ -1,7 +1,7 @@
 // The tables of the API: which method and path means what.
 //
-// A path is split at '/'. The first token chooses the route, the second is looked at only where a route asks for it,
-// and what follows is ignored: "/machine-config/x/y" is "/machine-config". Adding an endpoint is adding a row to
+// A path is split at '/'. The first token chooses the route, what follows is looked at only where a route asks for it
+// and otherwise ignored; "/machine-config/x/y" is "/machine-config". Adding an endpoint is adding a row to
 // kRoutes and deleting one from kUnsupportedRoutes.
 #pragma once
 
@@ -21,6 +21,7 @@ namespace wisp::api {
 struct PathTokens {
   std::string_view first;
   std::string_view second;
+  std::string_view rest;  ///< the second and the third, with the slash between them
 };
 PathTokens split_path(std::string_view path);
 
@@ -39,6 +40,7 @@ struct RequestView {
 enum class SecondToken {
   Ignored,
   Exactly,  ///< must be Route::second
+  Rest,     ///< the second and third token must be Route::second
   Id,       ///< a resource id
 };
 
@@ -69,7 +71,8 @@ template <typename R>
 const R* find_route(std::span<const R> table, Method method, const PathTokens& path) {
   for (const R& route : table) {
     const bool matches = route.method == method && route.first == path.first &&
-                         (route.rule != SecondToken::Exactly || route.second == path.second);
+                         (route.rule != SecondToken::Exactly || route.second == path.second) &&
+                         (route.rule != SecondToken::Rest || route.second == path.rest);
     if (matches) {
       return &route;
     }

@@ -31,6 +31,7 @@ enum class ErrorCode {
   WrongState,       ///< right request, wrong phase of the machine's life
   Unsupported,      ///< understood, but this build or host cannot do it
   LimitExceeded,    ///< a named limit was hit
+  ContentTooLarge,  ///< what was sent does not fit where it is to be kept
   HostFault,        ///< a system call failed
   Corrupt,          ///< a file's contents are damaged or not of the expected format
   Internal,         ///< the monitor's own state is not what it should be
