@@ -43,6 +43,17 @@ Result<std::unique_ptr<BlockBackend>> make_backend(IoEngine engine, DiskFile fil
   return std::unique_ptr<BlockBackend>(std::make_unique<SyncBackend>(std::move(file)));
 }
 
+std::uint64_t data_bytes_of(const BlockRequest& request) {
+  if (request.defect != RequestDefect::None) {
+    return 0;
+  }
+  switch (request.op) {
+    case BlockOp::Read: return request.target.size_bytes();
+    case BlockOp::Write: return request.source.size_bytes();
+    default: return 0;
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const DriveConfig& config, EventLoop& loop) {
@@ -51,7 +62,8 @@ Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const DriveConfig& conf
 
 Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const DriveConfig& config, DiskFile file, EventLoop& loop) {
   static const MonotonicClock kClock;
-  DiskProfile profile{config.drive_id, file.device_id(), {file.sector_count(), file.access()}, config.cache_type};
+  DiskProfile profile{config.drive_id,   file.device_id(), {file.sector_count(), file.access()},
+                      config.cache_type, config.io_engine, config.limits};
   auto backend = WISP_TRY(make_backend(config.io_engine, std::move(file)));
   return create(std::move(profile), std::move(backend), loop, kClock);
 }
@@ -59,7 +71,10 @@ Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const DriveConfig& conf
 Result<std::unique_ptr<BlockDevice>> BlockDevice::create(DiskProfile profile, std::unique_ptr<BlockBackend> backend,
                                                          EventLoop& loop, const Clock& clock) {
   const auto event = backend->completion_event();
+  const RateLimiterConfig limits = profile.limits;
   auto device = std::make_unique<BlockDevice>(PrivateTag{}, std::move(profile), std::move(backend), loop, clock);
+  BlockDevice* const raw = device.get();
+  device->limiter_ = WISP_TRY(RateLimiter::create(limits, loop, clock, [raw] { raw->on_limiter_ready(); }));
   if (event) {
     (void)WISP_TRY(loop.watch(*event, Interest::Readable, *device));
   }
@@ -68,85 +83,53 @@ Result<std::unique_ptr<BlockDevice>> BlockDevice::create(DiskProfile profile, st
 
 BlockDevice::BlockDevice(PrivateTag /*tag*/, DiskProfile profile, std::unique_ptr<BlockBackend> backend,
                          EventLoop& loop, const Clock& clock)
-    : profile_(std::move(profile)),
+    : QueueDevice("drive '" + profile.drive_id + "'",
+                  {metrics_.activate_fails, metrics_.cfg_fails, metrics_.event_fails}),
+      profile_(std::move(profile)),
       offered_features_(features_of(profile_)),
+      capacity_(profile_.shape.sector_count),
       backend_(std::move(backend)),
       loop_(&loop),
       clock_(&clock) {}
 
 BlockDevice::~BlockDevice() {
+  if (next_) {  // first: nobody is told of a switch any more
+    unwatch(*next_->backend);
+    next_.reset();
+  }
   reset();
-  if (const auto event = backend_->completion_event()) {
+  unwatch(*backend_);
+}
+
+void BlockDevice::unwatch(const BlockBackend& backend) {
+  if (const auto event = backend.completion_event()) {
     loop_->unwatch(*event, *this);
   }
 }
 
 void BlockDevice::read_config(std::uint64_t offset, std::span<std::byte> data) const {
-  const BlockConfigSpace space{profile_.shape.sector_count, kMaxSegmentBytes, kMaxDataSegments};
-  const auto bytes = std::as_bytes(std::span(&space, 1));
-  if (offset >= bytes.size()) {
-    return;
-  }
-  const auto rest = bytes.subspan(offset);
-  std::ranges::copy(rest.first(std::min(rest.size(), data.size())), data.begin());
-}
-
-void BlockDevice::write_config(std::uint64_t /*offset*/, std::span<const std::byte> /*data*/) {
-  metrics_.cfg_fails.add();
+  const BlockConfigSpace space{capacity_.load(std::memory_order_acquire), kMaxSegmentBytes, kMaxDataSegments};
+  read_from(std::as_bytes(std::span(&space, 1)), offset, data);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Life.
 
-Status BlockDevice::activate(Activation activation) {
-  if (activation.queues.empty() || !activation.queues.front()) {
-    metrics_.activate_fails.add();
-    return Error(ErrorCode::InvalidArgument,
-                 "block device '" + profile_.drive_id + "': the driver has not made its queue ready");
-  }
-  queue_ = std::move(activation.queues.front());
-  interrupt_ = activation.interrupt;
-  negotiated_features_ = activation.negotiated_features;
-  life_ = Life::Active;
-  return {};
-}
-
-bool BlockDevice::on_queue(std::size_t /*index*/) {
-  if (life_ != Life::Active) {
-    return false;
-  }
-  metrics_.queue_event_count.add();
-  throttled_ = false;
-  const Backlog left = serve_queue();
-  return left == Backlog::Some && life_ == Life::Active;
-}
-
-void BlockDevice::quiesce() {
-  if (life_ != Life::Inactive) {
-    life_ = Life::Quiesced;
-  }
-}
-
-void BlockDevice::resume() {
-  if (life_ == Life::Quiesced) {
-    life_ = queue_->fault() ? Life::Broken : Life::Active;
-  }
-}
-
-void BlockDevice::reset() {
+void BlockDevice::on_reset() {
   backend_->drain();
   in_flight_.clear([](InFlight entry) { std::move(entry.chain).abandon(); });
-  queue_.reset();
-  interrupt_ = nullptr;
-  negotiated_features_ = 0;
-  throttled_ = false;
+  if (limiter_) {
+    limiter_->cancel_wait();
+  }
+  wait_ = Wait::None;
   flush_failed_ = false;
-  life_ = Life::Inactive;
+  switch_medium_if_idle();
 }
 
 void BlockDevice::save(StateWriter& out) const {
   out.u64(profile_.shape.sector_count);
   out.boolean(flush_failed_);
+  limiter_->save(out);
 }
 
 Status BlockDevice::restore(StateReader& in) {
@@ -154,83 +137,132 @@ Status BlockDevice::restore(StateReader& in) {
   const bool flush_failed = in.boolean();
   (void)WISP_TRY(in.check(sector_count == profile_.shape.sector_count, "the disk has another size now"));
   flush_failed_ = flush_failed;
+  return limiter_->restore(in);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Live updates.
+
+Status BlockDevice::update(const DrivePatch& patch) {
+  if (patch.path_on_host) {
+    DriveConfig config;
+    config.path_on_host = *patch.path_on_host;
+    config.is_read_only = profile_.shape.access == Access::ReadOnly;
+    Result<DiskFile> file = DiskFile::open(config);
+    if (!file.ok()) {
+      metrics_.update_fails.add();
+      return std::move(file).error();
+    }
+    (void)WISP_TRY(replace_disk(std::move(file).value()));
+  }
+  update_limits(patch.limits);
   return {};
+}
+
+Status BlockDevice::replace_disk(DiskFile file) {
+  DiskMedium medium{file.device_id(), {file.sector_count(), file.access()}, nullptr};
+  // A new ring for the Async engine: the old one allows no registration of another file.
+  Result<std::unique_ptr<BlockBackend>> backend = make_backend(profile_.io_engine, std::move(file));
+  if (!backend.ok()) {
+    metrics_.update_fails.add();
+    return std::move(backend).error().with_prefix(name() + ": ");
+  }
+  medium.backend = std::move(backend).value();
+  return replace_medium(std::move(medium));
+}
+
+Status BlockDevice::check_replacement(const DiskShape& shape) const {
+  if (shape.access != profile_.shape.access) {
+    return Error(ErrorCode::InvalidArgument,
+                 name() + ": a replacement must be opened as the present file is, read-only or not");
+  }
+  return {};
+}
+
+Status BlockDevice::replace_medium(DiskMedium medium) {
+  Status possible = check_replacement(medium.shape);
+  if (const auto event = medium.backend->completion_event(); event && possible.ok()) {
+    possible = loop_->watch(*event, Interest::Readable, *this);
+  }
+  if (!possible.ok()) {
+    metrics_.update_fails.add();
+    return possible;
+  }
+  if (next_) {
+    unwatch(*next_->backend);
+  }
+  next_ = std::move(medium);
+  metrics_.update_count.add();
+  switch_medium_if_idle();
+  return {};
+}
+
+void BlockDevice::switch_medium_if_idle() {
+  if (!next_ || in_flight_.count() > 0) {
+    return;
+  }
+  unwatch(*backend_);
+  backend_ = std::move(next_->backend);
+  profile_.device_id = next_->device_id;
+  profile_.shape = next_->shape;
+  next_.reset();
+  flush_failed_ = false;  // that was the old file
+  wait_ = wait_ == Wait::Engine ? Wait::None : wait_;
+  capacity_.store(profile_.shape.sector_count, std::memory_order_release);
+  signals().config_changed();
+  if (active()) {
+    signals().look_again(0);
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Requests.
 
-Backlog BlockDevice::serve_queue() {
-  const Backlog left = pop_batch();
-  metrics_.remaining_reqs_count.add(queue_->backlog_count());
+Backlog BlockDevice::serve(std::size_t index) {
+  metrics_.queue_event_count.add();
+  if (next_ || wait_ == Wait::Limiter) {
+    return Backlog::None;  // switch_medium_if_idle or the limiter takes up the queue again
+  }
+  wait_ = Wait::None;
+  VirtQueue& queue = queue_at(index);
+  BatchBudget budget{queue.size(), kMaxBatchBytes};
+  const PumpResult end =
+      pump_queue(queue, budget, [&](DescriptorChain chain) { return start(std::move(chain), budget); });
+  metrics_.no_avail_buffer.add(end.found || end.fault ? 0 : 1);
+  metrics_.remaining_reqs_count.add(queue.backlog_count());
   backend_->kick();
   reap();
-  publish();
-  return left;
+  return conclude(index, end);
 }
 
-Backlog BlockDevice::pop_batch() {
-  BatchBudget budget{queue_->size(), kMaxBatchBytes};
-  while (life_ == Life::Active && !throttled_) {
-    queue_->disable_notifications();
-    if (pop_available(budget) == Backlog::Some) {
-      return Backlog::Some;
-    }
-    if (life_ != Life::Active || throttled_ || queue_->enable_notifications() == Backlog::None) {
-      return Backlog::None;
-    }
-    if (budget.spent()) {
-      return Backlog::Some;
-    }
-    budget.charge(0);  // a driver that moves its index back and forth uses the budget up, too
-  }
-  return Backlog::None;
-}
-
-Backlog BlockDevice::pop_available(BatchBudget& budget) {
-  bool found = false;
-  while (!budget.spent()) {
-    PopResult popped = queue_->pop();
-    if (const auto* fault = std::get_if<QueueFault>(&popped)) {
-      break_queue(*fault);
-      return Backlog::None;
-    }
-    auto* chain = std::get_if<DescriptorChain>(&popped);
-    if (chain == nullptr) {
-      metrics_.no_avail_buffer.add(found ? 0 : 1);
-      return Backlog::None;
-    }
-    found = true;
-    if (start(std::move(*chain), budget) == Start::Throttled) {
-      throttled_ = true;
-      metrics_.io_engine_throttled_events.add();
-      return Backlog::None;
-    }
-  }
-  return Backlog::Some;
-}
-
-BlockDevice::Start BlockDevice::start(DescriptorChain chain, BatchBudget& budget) {
+Pump BlockDevice::start(DescriptorChain chain, BatchBudget& budget) {
   BlockRequest request = parse_block_request(chain, profile_.shape);
+  const Demand demand{1, data_bytes_of(request)};
+  if (!limiter_->admits(demand)) {
+    metrics_.rate_limiter_throttled_events.add();
+    return put_off(std::move(chain), Wait::Limiter);
+  }
   const bool refused_flush = request.op == BlockOp::Flush && flush_failed_;
   if (request.defect != RequestDefect::None || request.op == BlockOp::GetId || refused_flush) {
-    budget.charge(0);
     answer_at_once(std::move(chain), request);
-    return Start::Taken;
+  } else if (start_transfer(chain, request) == Submission::Busy) {
+    metrics_.io_engine_throttled_events.add();
+    return put_off(std::move(chain), Wait::Engine);
   }
-  const std::uint64_t data_bytes = request.op == BlockOp::Read    ? request.target.size_bytes()
-                                   : request.op == BlockOp::Write ? request.source.size_bytes()
-                                                                  : 0;
-  if (start_transfer(std::move(chain), request) == Start::Throttled) {
-    return Start::Throttled;
-  }
-  budget.charge(data_bytes);
-  return Start::Taken;
+  limiter_->charge(demand);
+  budget.charge_bytes(demand.bytes);
+  return Pump::Next;
+}
+
+Pump BlockDevice::put_off(DescriptorChain chain, Wait reason) {
+  std::move(chain).put_back();
+  wait_ = reason;
+  return Pump::Stop;
 }
 
 bool BlockDevice::stable_writes() const {
   // Section 5.2.6.2: flush offered but not negotiated means that a completed write is stable.
-  return (offered_features_ & block_feature::kFlush) != 0 && (negotiated_features_ & block_feature::kFlush) == 0;
+  return (offered_features_ & block_feature::kFlush) != 0 && !negotiated(block_feature::kFlush);
 }
 
 IoKind BlockDevice::io_kind(BlockOp op) const {
@@ -241,18 +273,18 @@ IoKind BlockDevice::io_kind(BlockOp op) const {
   }
 }
 
-BlockDevice::Start BlockDevice::start_transfer(DescriptorChain chain, const BlockRequest& request) {
+/// Takes the chain, unless the engine is busy.
+Submission BlockDevice::start_transfer(DescriptorChain& chain, const BlockRequest& request) {
   if (in_flight_.full()) {
-    std::move(chain).put_back();
-    return Start::Throttled;
+    return Submission::Busy;
   }
   const std::uint16_t slot = in_flight_.put({std::move(chain), request, clock_->now_ns()});
   const BlockIo io{slot, io_kind(request.op), request.offset_bytes, request.source, request.target};
-  if (backend_->submit(io) == Submission::Busy) {
-    std::move(in_flight_.take(slot).chain).put_back();
-    return Start::Throttled;
+  const Submission submission = backend_->submit(io);
+  if (submission == Submission::Busy) {
+    chain = std::move(in_flight_.take(slot).chain);
   }
-  return Start::Taken;
+  return submission;
 }
 
 void BlockDevice::answer_at_once(DescriptorChain chain, BlockRequest& request) {
@@ -261,7 +293,7 @@ void BlockDevice::answer_at_once(DescriptorChain chain, BlockRequest& request) {
   if (request.defect != RequestDefect::None) {
     const bool unsupported = request.defect == RequestDefect::UnsupportedType;
     (unsupported ? metrics_.invalid_reqs_count : metrics_.execute_fails).add();
-    WISP_LOG_LIMITED(Warn, "drive %s: refused a request: %s (%s)", profile_.drive_id.c_str(),
+    WISP_LOG_LIMITED(Warn, "%s: refused a request: %s (%s)", name().c_str(),
                      request_defect_name(request.defect), chain_defect_name(chain.defect()));
   } else if (request.op == BlockOp::Flush) {
     metrics_.invalid_reqs_count.add();
@@ -295,8 +327,8 @@ void BlockDevice::count_transfer(const InFlight& entry, const IoOutcome& outcome
   if (outcome.sys_errno != 0) {
     metrics_.invalid_reqs_count.add();
     flush_failed_ = flush_failed_ || entry.request.op == BlockOp::Flush;
-    WISP_LOG_LIMITED(Error, "drive %s: a request failed on the host: errno %d after %u bytes",
-                     profile_.drive_id.c_str(), outcome.sys_errno, outcome.moved_bytes);
+    WISP_LOG_LIMITED(Error, "%s: a request failed on the host: errno %d after %u bytes",
+                     name().c_str(), outcome.sys_errno, outcome.moved_bytes);
     return;
   }
   const std::uint64_t duration_us = (clock_->now_ns() - entry.started_ns) / kNsPerUs;
@@ -326,35 +358,30 @@ void BlockDevice::reap() {
   } while (count == completions.size());
 }
 
-void BlockDevice::publish() {
-  if (queue_->publish() == Interrupt::Needed) {
-    interrupt_->raise(kInterruptUsedRing);
-  }
-}
-
-void BlockDevice::break_queue(QueueFault fault) {
-  life_ = Life::Broken;
-  metrics_.event_fails.add();
-  WISP_LOG_LIMITED(Error, "drive %s: the driver broke the queue (%s); it must reset the device",
-                   profile_.drive_id.c_str(), queue_fault_name(fault));
-  signals_->needs_reset();
-}
-
 void BlockDevice::on_event(std::uint32_t /*events*/) {
   backend_->acknowledge_event();
-  if (!queue_) {
+  if (!has_queue(0)) {
     return;
   }
   const bool had_requests = in_flight_.count() > 0;
   backend_->kick();  // what the host had no room for before
   reap();
-  publish();
-  if (throttled_ && life_ == Life::Active) {
-    throttled_ = false;
-    signals_->look_again(0);
+  publish(0);
+  if (wait_ == Wait::Engine && active()) {
+    wait_ = Wait::None;
+    signals().look_again(0);
   }
-  if (life_ == Life::Quiesced && had_requests && in_flight_.count() == 0) {
-    signals_->drained();
+  switch_medium_if_idle();
+  if (quiesced() && had_requests && in_flight_.count() == 0) {
+    signals().drained();
+  }
+}
+
+void BlockDevice::on_limiter_ready() {
+  metrics_.rate_limiter_event_count.add();
+  wait_ = wait_ == Wait::Limiter ? Wait::None : wait_;
+  if (active()) {
+    signals().look_again(0);
   }
 }
 

@@ -12,11 +12,18 @@
 // handlers of the loop had their turn.
 //
 // Flush: offered for CacheType::Writeback only, and carried out whenever it is asked for. A flush that fails makes
-// every later one fail until the driver resets the device, because the host may have dropped the dirty pages it could
-// not write. When flush is offered and the driver does not take it, every write is stable before it completes
-// (5.2.6.2).
+// every later one fail until the driver resets the device or the disk is replaced, because the host may have dropped
+// the dirty pages it could not write. When flush is offered and the driver does not take it, every write is stable
+// before it completes (5.2.6.2).
+//
+// Limits: a request costs one operation and the bytes of its data. One that has to wait is put back; kicks are of no
+// use until the limiter calls.
+//
+// A disk can be replaced while the guest runs: all that can fail is done first; requests in flight end on the old
+// file, none is popped meanwhile; then the new file takes over and the driver is told (a configuration change).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,7 +35,8 @@
 #include "virtio/block/in_flight_table.h"
 #include "virtio/block/metrics.h"
 #include "virtio/block/request.h"
-#include "virtio/core/device.h"
+#include "virtio/core/queue_device.h"
+#include "virtio/limit/rate_limiter.h"
 #include "vmm/base/clock.h"
 #include "vmm/config/drive.h"
 #include "vmm/events/event_loop.h"
@@ -46,15 +54,24 @@ inline constexpr std::uint64_t kReadOnly = 1U << 5U;
 inline constexpr std::uint64_t kFlush = 1U << 9U;
 }  // namespace block_feature
 
-/// What the guest sees of a disk.
+/// All about a disk but where its bytes are.
 struct DiskProfile {
   std::string drive_id;
   DeviceId device_id{};
   DiskShape shape;
   CacheType cache_type = CacheType::Unsafe;
+  IoEngine io_engine = IoEngine::Sync;  ///< for a file that replaces the present one
+  RateLimiterConfig limits = {};
 };
 
-class BlockDevice final : public VirtioDevice, private EventHandler {
+/// What a replacement brings.
+struct DiskMedium {
+  DeviceId device_id{};
+  DiskShape shape;
+  std::unique_ptr<BlockBackend> backend;
+};
+
+class BlockDevice final : public QueueDevice, private EventHandler {
  public:
   /// Opens the file and starts the engine that `config` names.
   static Result<std::unique_ptr<BlockDevice>> create(const DriveConfig& config, EventLoop& loop);
@@ -69,18 +86,21 @@ class BlockDevice final : public VirtioDevice, private EventHandler {
   std::uint64_t offered_features() const override { return offered_features_; }
   std::size_t queue_count() const override { return 1; }
   void read_config(std::uint64_t offset, std::span<std::byte> data) const override;
-  /// Nothing in a disk's configuration space can be written.
-  void write_config(std::uint64_t offset, std::span<const std::byte> data) override;
-
-  void attach(TransportSignals& signals) override { signals_ = &signals; }
-  Status activate(Activation activation) override;
-  [[nodiscard]] bool on_queue(std::size_t index) override;
-  void quiesce() override;
   std::size_t in_flight_count() const override { return in_flight_.count(); }
-  void resume() override;
-  void reset() override;
 
-  const VirtQueue* queue(std::size_t index) const override { return index == 0 && queue_ ? &*queue_ : nullptr; }
+  // Live updates, on the loop's thread, whatever state the device is in. An error changes nothing.
+  /// A PATCH: opens the new file, if there is one, as the present one was opened, replaces the disk and the limits.
+  Status update(const DrivePatch& patch);
+  /// Replaces the disk once nothing is in flight any more (now, mostly). The same file with another size is a rescan. A
+  /// replacement that still waits is replaced.
+  Status replace_disk(DiskFile file);
+  /// The same with any backend.
+  Status replace_medium(DiskMedium medium);
+  /// A replacement still waits for requests in flight on the old file.
+  bool replacement_pending() const { return next_.has_value(); }
+  void update_limits(const RateLimiterPatch& patch) { limiter_->update(patch); }
+  RateLimiterConfig limits() const { return limiter_->config(); }
+
   void save(StateWriter& out) const override;
   Status restore(StateReader& in) override;
   const BlockMetrics& metrics() const { return metrics_; }
@@ -88,22 +108,12 @@ class BlockDevice final : public VirtioDevice, private EventHandler {
 
  private:
   struct PrivateTag {};
-  enum class Life : std::uint8_t { Inactive, Active, Quiesced, Broken };
-  enum class Start : std::uint8_t { Taken, Throttled };
+  enum class Wait : std::uint8_t { None, Engine, Limiter };
 
   struct InFlight {
     DescriptorChain chain;
     BlockRequest request;
     std::uint64_t started_ns;
-  };
-  struct BatchBudget {
-    std::size_t requests;
-    std::uint64_t bytes;
-    bool spent() const { return requests == 0 || bytes == 0; }
-    void charge(std::uint64_t moved_bytes) {
-      --requests;
-      bytes -= moved_bytes < bytes ? moved_bytes : bytes;
-    }
   };
 
  public:
@@ -111,37 +121,39 @@ class BlockDevice final : public VirtioDevice, private EventHandler {
               const Clock& clock);
 
  private:
+  Backlog serve(std::size_t index) override;
+  void on_quiesce() override { limiter_->cancel_wait(); }
+  void on_resume() override { wait_ = Wait::None; }
+  void on_reset() override;
   void on_event(std::uint32_t events) override;
+  void on_limiter_ready();
 
-  Backlog serve_queue();
-  Backlog pop_batch();
-  Backlog pop_available(BatchBudget& budget);
-  Start start(DescriptorChain chain, BatchBudget& budget);
-  Start start_transfer(DescriptorChain chain, const BlockRequest& request);
+  Pump start(DescriptorChain chain, BatchBudget& budget);
+  Pump put_off(DescriptorChain chain, Wait reason);
+  Submission start_transfer(DescriptorChain& chain, const BlockRequest& request);
   IoKind io_kind(BlockOp op) const;
   void answer_at_once(DescriptorChain chain, BlockRequest& request);
   void finish(const BlockCompletion& completion);
   void count_transfer(const InFlight& entry, const IoOutcome& outcome);
   void reap();
-  void publish();
-  void break_queue(QueueFault fault);
   bool stable_writes() const;
+  Status check_replacement(const DiskShape& shape) const;
+  void switch_medium_if_idle();
+  void unwatch(const BlockBackend& backend);
 
   DiskProfile profile_;
   std::uint64_t offered_features_;
+  std::atomic<std::uint64_t> capacity_;  // profile_.shape.sector_count, for the vCPU threads
   std::unique_ptr<BlockBackend> backend_;
+  std::optional<DiskMedium> next_;  // waits until nothing is in flight
   EventLoop* loop_;
   const Clock* clock_;
-  TransportSignals* signals_ = nullptr;
   BlockMetrics metrics_;
+  std::unique_ptr<RateLimiter> limiter_;
 
-  Life life_ = Life::Inactive;
-  bool throttled_ = false;  // the backend was busy; its next completion takes up the queue again
+  Wait wait_ = Wait::None;  // who takes up the queue again
   bool flush_failed_ = false;
-  std::uint64_t negotiated_features_ = 0;
-  InterruptLine* interrupt_ = nullptr;
-  std::optional<VirtQueue> queue_;
-  InFlightTable<InFlight, kMaxBlockInFlight> in_flight_;  // its chains end before queue_ does: see reset()
+  InFlightTable<InFlight, kMaxBlockInFlight> in_flight_;
 };
 
 }  // namespace wisp

@@ -38,13 +38,20 @@ std::uint64_t RateLimiter::wait_ns(Demand demand) {
   return std::max(ops_.wait_ns(demand.ops, now_ns), bytes_.wait_ns(demand.bytes, now_ns));
 }
 
-bool RateLimiter::take(Demand demand) {
+bool RateLimiter::admits(Demand demand) {
   if (!ops_.limits() && !bytes_.limits()) {
     return true;
   }
   const std::uint64_t wait = wait_ns(demand);
   if (wait > 0) {
     timer_->arm(wait);
+    return false;
+  }
+  return true;
+}
+
+bool RateLimiter::take(Demand demand) {
+  if (!admits(demand)) {
     return false;
   }
   charge(demand);

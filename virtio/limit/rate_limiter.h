@@ -32,6 +32,8 @@ class RateLimiter {
 
   /// True: charged, go on. False: nothing charged, wait for on_ready.
   [[nodiscard]] bool take(Demand demand);
+  /// take() without the charge, for work that may still be put off: charge() follows once it is under way.
+  [[nodiscard]] bool admits(Demand demand);
   /// Charges what has already passed, into debt if need be; later demands pay for it.
   void charge(Demand demand);
   /// How long until `demand` would pass; 0: now.
