@@ -13,7 +13,7 @@ inline constexpr std::uint8_t kMaxVcpuCount = 32;
 inline constexpr std::uint64_t kMaxMemoryMib = 1024ULL * 1024;
 
 enum class HugePages { None, Transparent, Pages2M };
-/// The static CPU templates of the API. Only None can be used so far.
+/// The static CPU templates of the API, by name.
 enum class CpuTemplate { None, C3, T2, T2S, T2CL, T2A };
 
 struct MachineConfig {
@@ -22,6 +22,9 @@ struct MachineConfig {
   bool smt = false;
   bool track_dirty_pages = false;
   HugePages huge_pages = HugePages::None;
+  /// In a PUT: absent keeps what was set before, None takes any template away, a custom one too. In the configuration
+  /// and in answers: present when a static template is in force, then never None.
+  std::optional<CpuTemplate> cpu_template;
 };
 
 /// PATCH: only what is present changes.
@@ -31,6 +34,7 @@ struct MachineConfigPatch {
   std::optional<bool> smt;
   std::optional<bool> track_dirty_pages;
   std::optional<HugePages> huge_pages;
+  std::optional<CpuTemplate> cpu_template;
 };
 
 }  // namespace wisp

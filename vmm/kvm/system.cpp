@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include "vmm/kvm/table.h"
 
@@ -31,9 +32,50 @@ constexpr std::array kNeeded = {
     NeededCapability{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 };
 
+bool has_extension(FdRef kvm, unsigned long number) {
+  return ::ioctl(kvm.raw(), KVM_CHECK_EXTENSION, number) > 0;
+}
+
+/// What the last change of this number says, if there is one.
+std::optional<CapabilityChange> change_of(std::span<const KvmCapabilityChange> changes, std::uint32_t number) {
+  std::optional<CapabilityChange> found;
+  for (const KvmCapabilityChange& each : changes) {
+    if (each.number == number) {
+      found = each.change;
+    }
+  }
+  return found;
+}
+
+Status check_needed(FdRef kvm, std::span<const KvmCapabilityChange> changes) {
+  for (const auto& needed : kNeeded) {
+    const bool asked = change_of(changes, static_cast<std::uint32_t>(needed.number)) != CapabilityChange::Remove;
+    if (asked && !has_extension(kvm, static_cast<unsigned long>(needed.number))) {
+      return Error(ErrorCode::Unsupported, std::string("Kvm error: the host's KVM lacks ") + needed.name +
+                                               ". Use a kernel that has it (5.10 or later)");
+    }
+  }
+  return {};
+}
+
+Status check_added(FdRef kvm, std::span<const KvmCapabilityChange> changes) {
+  for (const KvmCapabilityChange& each : changes) {
+    if (change_of(changes, each.number) == CapabilityChange::Add && !has_extension(kvm, each.number)) {
+      return Error(ErrorCode::Unsupported, "Kvm error: the host's KVM lacks capability " + std::to_string(each.number) +
+                                               ", which the CPU template asks for. Use a host that has it or remove "
+                                               "the number from kvm_capabilities");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<KvmSystem> KvmSystem::open(const char* path) {
+  return open(path, {});
+}
+
+Result<KvmSystem> KvmSystem::open(const char* path, std::span<const KvmCapabilityChange> changes) {
   Fd fd(::open(path, O_RDWR | O_CLOEXEC));
   if (!fd.valid()) {
     const char* remedy = errno == EACCES ? "Add the user to the kvm group, or give it access to the device"
@@ -45,12 +87,8 @@ Result<KvmSystem> KvmSystem::open(const char* path) {
     return Error(ErrorCode::Unsupported, std::string("Kvm error: '") + path + "' answers API version " +
                                              std::to_string(version) + ", wisp needs 12. Is it the KVM device?");
   }
-  for (const auto& needed : kNeeded) {
-    if (::ioctl(fd.raw(), KVM_CHECK_EXTENSION, needed.number) <= 0) {
-      return Error(ErrorCode::Unsupported, std::string("Kvm error: the host's KVM lacks ") + needed.name +
-                                               ". Use a kernel that has it (5.10 or later)");
-    }
-  }
+  (void)WISP_TRY(check_needed(fd.ref(), changes));
+  (void)WISP_TRY(check_added(fd.ref(), changes));
   const int run_size = ::ioctl(fd.raw(), KVM_GET_VCPU_MMAP_SIZE, 0);
   if (run_size < static_cast<int>(sizeof(kvm_run))) {
     return Error::host(errno, "Kvm error: cannot learn the size of the vCPU's shared page");

@@ -3,9 +3,11 @@
 
 #include <linux/kvm.h>
 
+#include <span>
 #include <vector>
 
 #include "vmm/base/fd.h"
+#include "vmm/config/cpu_template.h"
 #include "vmm/kvm/vm.h"
 
 namespace wisp {
@@ -14,6 +16,8 @@ class KvmSystem {
  public:
   /// Opens `path` and checks the API version and the capabilities that wisp needs; an Error says which is missing.
   static Result<KvmSystem> open(const char* path = "/dev/kvm");
+  /// The same with a CPU template's changes to the list of needed capabilities; the last change of a number wins.
+  static Result<KvmSystem> open(const char* path, std::span<const KvmCapabilityChange> changes);
 
   /// KVM_CREATE_VM; repeated when a signal interrupts it (bounded).
   Result<KvmVm> create_vm() const;

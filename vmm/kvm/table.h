@@ -53,6 +53,8 @@ class KvmTable {
 inline constexpr unsigned long kKvmGetSupportedCpuid =
     _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, KvmTable<kvm_cpuid_entry2>::kHeaderBytes);
 inline constexpr unsigned long kKvmSetCpuid2 = _IOC(_IOC_WRITE, KVMIO, 0x90, KvmTable<kvm_cpuid_entry2>::kHeaderBytes);
+inline constexpr unsigned long kKvmGetMsrs =
+    _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x88, KvmTable<kvm_msr_entry>::kHeaderBytes);
 inline constexpr unsigned long kKvmSetMsrs = _IOC(_IOC_WRITE, KVMIO, 0x89, KvmTable<kvm_msr_entry>::kHeaderBytes);
 
 }  // namespace wisp

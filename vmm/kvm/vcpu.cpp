@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <utility>
@@ -51,6 +52,19 @@ Status KvmVcpu::set_msrs(std::span<const kvm_msr_entry> entries) const {
                                            std::to_string(entries[static_cast<std::size_t>(set_count)].index));
   }
   return check(set_count, "set a vCPU's MSRs");
+}
+
+Result<std::vector<kvm_msr_entry>> KvmVcpu::msrs(std::span<const std::uint32_t> indices) const {
+  std::vector<kvm_msr_entry> wanted(indices.size());
+  for (std::size_t position = 0; position < indices.size(); ++position) {
+    wanted[position].index = indices[position];
+  }
+  KvmTable<kvm_msr_entry> table{std::span<const kvm_msr_entry>(wanted)};
+  const int read_count = ::ioctl(fd_.raw(), kKvmGetMsrs, table.argument());
+  (void)WISP_TRY(check(read_count, "read a vCPU's MSRs"));
+  std::vector<kvm_msr_entry> entries = table.entries();
+  entries.resize(std::min(entries.size(), static_cast<std::size_t>(read_count)));
+  return entries;
 }
 
 Status KvmVcpu::set_registers(const kvm_regs& registers) const {

@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -22,6 +23,8 @@ class KvmVcpu {
   Status set_cpuid(std::span<const kvm_cpuid_entry2> entries) const;
   /// Sets all MSRs or names the first that KVM refuses.
   Status set_msrs(std::span<const kvm_msr_entry> entries) const;
+  /// KVM_GET_MSRS, in this order; ends before the first that KVM refuses, so fewer may come back.
+  Result<std::vector<kvm_msr_entry>> msrs(std::span<const std::uint32_t> indices) const;
   Status set_registers(const kvm_regs& registers) const;
   Result<kvm_sregs> special_registers() const;
   Status set_special_registers(const kvm_sregs& registers) const;

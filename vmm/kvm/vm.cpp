@@ -64,20 +64,45 @@ Status KvmVm::bind_doorbell(FdRef event, std::uint64_t address, std::optional<st
   return {};
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Memory slots.
+
+Status KvmSlots::set_slot(const KvmVm& vm, std::uint32_t slot_id, GuestAddress address, iovec host,
+                          std::uint32_t flags) {
+  kvm_userspace_memory_region region{};
+  region.slot = slot_id;
+  region.flags = flags;
+  region.guest_phys_addr = address.value();
+  region.memory_size = host.iov_len;
+  region.userspace_addr = reinterpret_cast<std::uintptr_t>(host.iov_base);
+  if (::ioctl(vm.fd_.raw(), KVM_SET_USER_MEMORY_REGION, &region) != 0) {
+    return Error::host(errno, "Kvm error: cannot register guest memory region " + std::to_string(slot_id));
+  }
+  return {};
+}
+
+Status KvmSlots::register_slot(const KvmVm& vm, const GuestMemory& memory, std::uint32_t slot_id, GuestRange range,
+                               DirtyLogging logging) {
+  const auto host = memory.lend_range(range, KernelIoKey{});
+  WISP_ASSERT(host.has_value());
+  return set_slot(vm, slot_id, range.start, *host, logging == DirtyLogging::On ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+}
+
 Status KvmSlots::register_all(const KvmVm& vm, const GuestMemory& memory, DirtyLogging logging) {
   for (std::size_t index = 0; index < memory.region_count(); ++index) {
-    const GuestRange range = memory.region_range(index);
-    const auto slice = memory.writable(range.start, range.size_bytes);
-    WISP_ASSERT(slice.has_value());
-    kvm_userspace_memory_region region{};
-    region.slot = static_cast<std::uint32_t>(index);
-    region.flags = logging == DirtyLogging::On ? KVM_MEM_LOG_DIRTY_PAGES : 0;
-    region.guest_phys_addr = range.start.value();
-    region.memory_size = range.size_bytes;
-    region.userspace_addr = reinterpret_cast<std::uintptr_t>(slice->lend_iovec(KernelIoKey{}).iov_base);
-    if (::ioctl(vm.fd_.raw(), KVM_SET_USER_MEMORY_REGION, &region) != 0) {
-      return Error::host(errno, "Kvm error: cannot register guest memory region " + std::to_string(index));
+    if (memory.region_kind(index) == RegionKind::Ram) {
+      (void)WISP_TRY(register_slot(vm, memory, static_cast<std::uint32_t>(index), memory.region_range(index), logging));
     }
+  }
+  return {};
+}
+
+Status KvmSlots::remove_slot(const KvmVm& vm, std::uint32_t slot_id) {
+  // A size of zero deletes the slot.
+  kvm_userspace_memory_region region{};
+  region.slot = slot_id;
+  if (::ioctl(vm.fd_.raw(), KVM_SET_USER_MEMORY_REGION, &region) != 0) {
+    return Error::host(errno, "Kvm error: cannot remove guest memory region " + std::to_string(slot_id));
   }
   return {};
 }

@@ -37,11 +37,33 @@ class KvmVm {
   std::size_t run_size_bytes_;
 };
 
-/// Registers guest memory with KVM. The only class that tells the kernel where it lies.
+enum class SlotAccess { ReadWrite, ReadOnly };
+
+/// Tells the kernel where guest memory lies. The only class that does.
+///
+/// Slot ids: region i of the memory has slot i; ids from region_count() on are the machine's to give out, for the slots
+/// of the hot-pluggable region and for what a device maps (persistent memory). A slot may come and go while vCPUs run.
 class KvmSlots {
  public:
-  /// KVM_SET_USER_MEMORY_REGION for every region, in order, slots from 0.
+  /// KVM_SET_USER_MEMORY_REGION for every region that is there from the start, in order. The hot-pluggable one is
+  /// skipped: its slots follow with register_slot().
   static Status register_all(const KvmVm& vm, const GuestMemory& memory, DirtyLogging logging);
+  /// A part of a region of `memory`, plugged or not, as slot `slot_id`.
+  static Status register_slot(const KvmVm& vm, const GuestMemory& memory, std::uint32_t slot_id, GuestRange range,
+                              DirtyLogging logging);
+  /// When it returns, no vCPU can reach what the slot covered.
+  static Status remove_slot(const KvmVm& vm, std::uint32_t slot_id);
+  /// What a device has mapped itself and lends with `iovec lend_iovec(KernelIoKey) const`. ReadOnly: a guest's write
+  /// leaves the guest as an access to a device that is not there.
+  template <typename Mapping>
+  static Status register_mapping(const KvmVm& vm, std::uint32_t slot_id, GuestAddress address, const Mapping& mapping,
+                                 SlotAccess access) {
+    return set_slot(vm, slot_id, address, mapping.lend_iovec(KernelIoKey{}),
+                    access == SlotAccess::ReadOnly ? KVM_MEM_READONLY : 0);
+  }
+
+ private:
+  static Status set_slot(const KvmVm& vm, std::uint32_t slot_id, GuestAddress address, iovec host, std::uint32_t flags);
 };
 
 }  // namespace wisp

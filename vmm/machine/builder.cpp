@@ -6,6 +6,7 @@
 
 #include "virtio/block/device.h"
 #include "vmm/arch/x86_64/boot.h"
+#include "vmm/arch/x86_64/cpu_template.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/registers.h"
 #include "vmm/base/log.h"
@@ -42,6 +43,7 @@ Result<std::unique_ptr<Vm>> Vm::build(VmSpec spec, EventLoop& loop, MachineMetri
 
 Result<std::unique_ptr<Vm>> VmBuilder::build() {
   WISP_LOG(Debug, "event_start: build microvm for boot");
+  template_ = WISP_TRY(arch::resolve_template(spec_.custom_template, spec_.machine.cpu_template, arch::host_cpuid));
   (void)WISP_TRY(map_memory());
   (void)WISP_TRY(load_boot_image());
   (void)WISP_TRY(create_kvm());
@@ -87,7 +89,7 @@ Status VmBuilder::load_boot_image() {
 }
 
 Status VmBuilder::create_kvm() {
-  const KvmSystem system = WISP_TRY(KvmSystem::open());
+  const KvmSystem system = WISP_TRY(KvmSystem::open("/dev/kvm", template_.capabilities));
   vm_->kvm_.emplace(WISP_TRY(system.create_vm()));
   const KvmVm& kvm = *vm_->kvm_;
   const auto logging = spec_.machine.track_dirty_pages ? DirtyLogging::On : DirtyLogging::Off;
@@ -96,6 +98,7 @@ Status VmBuilder::create_kvm() {
   (void)WISP_TRY(kvm.create_irqchip());
   (void)WISP_TRY(kvm.create_pit());
   cpuid_ = WISP_TRY(system.supported_cpuid());
+  (void)WISP_TRY(arch::apply_template(cpuid_, template_));
   return {};
 }
 
@@ -103,6 +106,7 @@ Status VmBuilder::add_devices() {
   vm_->devices_ = std::make_unique<DeviceManager>(*vm_->kvm_, *vm_->memory_, loop_);
   DeviceManager& devices = *vm_->devices_;
   (void)WISP_TRY(devices.add_serial(spec_.serial));
+  (void)WISP_TRY(devices.add_generation_devices(GenerationPage::Fresh));
   Vm* const vm = vm_.get();
   (void)WISP_TRY(devices.add_i8042([vm] { vm->request_end(ExitCode::Ok); }));
   (void)WISP_TRY(devices.add_power_control([vm] { vm->request_end(ExitCode::Ok); }));
@@ -133,6 +137,12 @@ Status VmBuilder::create_vcpus() {
   for (std::uint8_t index = 0; index < spec_.machine.vcpu_count; ++index) {
     KvmVcpu kvm = WISP_TRY(vm_->kvm_->create_vcpu(index));
     arch::set_cpu_identity(cpuid_, topology, index);
+    (void)WISP_TRY(kvm.set_cpuid(cpuid_));
+    if (index == 0 && !template_.msrs.empty()) {
+      // CPUID comes first: which MSRs a vCPU has depends on it.
+      const auto host_msrs = WISP_TRY(kvm.msrs(arch::template_msr_indices(template_)));
+      template_msrs_ = WISP_TRY(arch::template_msrs(template_, host_msrs));
+    }
     (void)WISP_TRY(set_up_vcpu(kvm));
     vm_->vcpus_.push_back(std::make_unique<Vcpu>(index, std::move(kvm), vm_->devices_->ports(), vm_->devices_->mmio(),
                                                  vm_->metrics_.vcpu, *vm_));
@@ -143,9 +153,11 @@ Status VmBuilder::create_vcpus() {
   return {};
 }
 
-// CPUID comes first: which MSRs a vCPU has depends on it.
+// CPUID is set. The boot MSRs override those of the template.
 Status VmBuilder::set_up_vcpu(const KvmVcpu& vcpu) {
-  (void)WISP_TRY(vcpu.set_cpuid(cpuid_));
+  if (!template_msrs_.empty()) {
+    (void)WISP_TRY(vcpu.set_msrs(template_msrs_));
+  }
   (void)WISP_TRY(vcpu.set_msrs(arch::boot_msrs()));
   (void)WISP_TRY(vcpu.set_registers(arch::boot_registers(boot_.protocol, boot_.entry)));
   (void)WISP_TRY(vcpu.set_fpu(arch::boot_fpu()));

@@ -34,8 +34,10 @@ class VmBuilder {
   VmSpec spec_;
   EventLoop& loop_;
   std::unique_ptr<Vm> vm_;
+  CustomCpuTemplate template_;
   arch::BootState boot_;
   std::vector<kvm_cpuid_entry2> cpuid_;
+  std::vector<kvm_msr_entry> template_msrs_;
 };
 
 }  // namespace wisp

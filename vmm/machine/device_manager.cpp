@@ -40,6 +40,18 @@ Status DeviceManager::add_boot_timer(BootTimes start) {
   return mmio_.add(arch::kBootTimer.start.value(), arch::kBootTimer.size_bytes, *boot_timer_);
 }
 
+Status DeviceManager::add_generation_devices(GenerationPage page) {
+  vm_gen_id_.emplace(WISP_TRY(VmGenId::create(memory_, page)));
+  vm_clock_.emplace(WISP_TRY(VmClock::create(memory_, page)));
+  (void)WISP_TRY(kvm_.bind_interrupt(vm_gen_id_->event(), VmGenId::kGsi));
+  return kvm_.bind_interrupt(vm_clock_->event(), VmClock::kGsi);
+}
+
+Status DeviceManager::announce_restore() const {
+  (void)WISP_TRY(vm_gen_id_->renew());
+  return vm_clock_->disrupt();
+}
+
 Status DeviceManager::add_virtio(std::unique_ptr<VirtioDevice> device) {
   if (transports_.size() == arch::kMaxMmioDevices) {
     return Error(ErrorCode::LimitExceeded, "Could not allocate GSI: all " + std::to_string(arch::kMaxMmioDevices) +

@@ -22,6 +22,8 @@
 #include "vmm/legacy/serial.h"
 #include "vmm/legacy/serial_input.h"
 #include "vmm/legacy/terminal.h"
+#include "vmm/legacy/vm_clock.h"
+#include "vmm/legacy/vm_gen_id.h"
 
 namespace wisp {
 
@@ -38,6 +40,10 @@ class DeviceManager {
   /// `on_power_off` is called on a vCPU thread when the guest switches itself off.
   Status add_power_control(std::function<void()> on_power_off);
   Status add_boot_timer(BootTimes start);
+  /// VMGenID and VMClock. Restored: their pages hold what was saved, and announce_restore() is to follow.
+  Status add_generation_devices(GenerationPage page);
+  /// Tells the guest that it was restored from a snapshot: after the interrupt controllers' state, before a vCPU runs.
+  Status announce_restore() const;
   /// Fails when all windows or lines are taken.
   Status add_virtio(std::unique_ptr<VirtioDevice> device);
 
@@ -68,6 +74,8 @@ class DeviceManager {
   std::unique_ptr<I8042> i8042_;
   std::unique_ptr<PowerControl> power_control_;
   std::unique_ptr<BootTimer> boot_timer_;
+  std::optional<VmGenId> vm_gen_id_;
+  std::optional<VmClock> vm_clock_;
   std::vector<std::unique_ptr<MmioTransport>> transports_;
 };
 

@@ -20,6 +20,7 @@
 #include "vmm/base/exit_code.h"
 #include "vmm/config/boot_timer.h"
 #include "vmm/config/command.h"
+#include "vmm/config/cpu_template.h"
 #include "vmm/events/event_loop.h"
 #include "vmm/events/periodic_timer.h"
 #include "vmm/kvm/system.h"
@@ -41,6 +42,7 @@ struct DriveInput {
 /// Everything that a machine is built from; descriptors are borrowed for the length of the build.
 struct VmSpec {
   MachineConfig machine;
+  std::optional<CustomCpuTemplate> custom_template;  ///< goes before machine.cpu_template
   FdRef kernel;
   std::optional<FdRef> initrd;
   std::string boot_args;

@@ -154,6 +154,37 @@ aml::Bytes keyboard_controller() {
                                                    aml::interrupt(kKeyboardGsi))));
 }
 
+/// Its driver reads the identifier at ADDR, whose two numbers are the low and high half of an address.
+aml::Bytes generation_id() {
+  return aml::device(
+      "VGEN", aml::name("_HID", aml::string("VMGENCTR")) + aml::name("_CID", aml::string("VM_Gen_Counter")) +
+                  aml::name("_DDN", aml::string("VM_Gen_Counter")) +
+                  aml::name("ADDR", aml::package({aml::integer(static_cast<std::uint32_t>(kVmGenId.start.value())),
+                                                  aml::integer(0)})));
+}
+
+aml::Bytes vm_clock() {
+  constexpr std::uint32_t kPresentAndWorking = 0xf;
+  return aml::device("VCLK", aml::name("_HID", aml::string("AMZNC10C")) + aml::name("_CID", aml::string("VMCLOCK")) +
+                                 aml::name("_DDN", aml::string("VMCLOCK")) +
+                                 aml::name("_STA", aml::integer(kPresentAndWorking)) +
+                                 aml::name("_CRS", aml::resource_template(aml::memory32_fixed(
+                                                       static_cast<std::uint32_t>(kVmClock.start.value()),
+                                                       static_cast<std::uint32_t>(kVmClock.size_bytes)))));
+}
+
+/// The Generic Event Device (section 5.6.9): the kernel calls _EVT with the number of the line that was raised.
+aml::Bytes generic_events() {
+  constexpr std::uint8_t kChanged = 0x80;
+  const auto on_line = [](std::uint32_t gsi, std::string_view device) {
+    return aml::if_true(aml::equal(aml::first_argument(), aml::integer(gsi)), aml::notify(device, kChanged));
+  };
+  return aml::device(
+      "GED_", aml::name("_HID", aml::string("ACPI0013")) + aml::name("_UID", aml::integer(0)) +
+                  aml::name("_CRS", aml::resource_template(aml::interrupt(kVmGenIdGsi) + aml::interrupt(kVmClockGsi))) +
+                  aml::method("_EVT", 1, on_line(kVmGenIdGsi, "VGEN") + on_line(kVmClockGsi, "VCLK")));
+}
+
 ByteTable dsdt(const AcpiConfig& config) {
   aml::Bytes devices;
   for (const MmioSlot& slot : config.virtio_devices) {
@@ -162,7 +193,8 @@ ByteTable dsdt(const AcpiConfig& config) {
   // The soft-off state: the sleep type that the kernel writes to the sleep control register to switch the machine off.
   const aml::Bytes soft_off = aml::name(
       "_S5_", aml::package({aml::integer(kSoftOffSleepType), aml::integer(0), aml::integer(0), aml::integer(0)}));
-  const aml::Bytes contents = soft_off + aml::system_bus(devices + serial_port() + keyboard_controller());
+  const aml::Bytes contents = soft_off + aml::system_bus(devices + serial_port() + keyboard_controller() +
+                                                         generation_id() + vm_clock() + generic_events());
   return table({'D', 'S', 'D', 'T'}, 2, std::as_bytes(std::span(contents)));
 }
 
@@ -228,7 +260,7 @@ Status write_firmware_tables(const GuestMemory& memory, const AcpiConfig& config
   area.resize((area.size() + kTableAlignment - 1) / kTableAlignment * kTableAlignment);
   const AcpiTables acpi = acpi_tables(config, GuestAddress(kSystemArea.start.value() + area.size()));
   area.insert(area.end(), acpi.body.begin(), acpi.body.end());
-  WISP_ASSERT(area.size() <= kSystemArea.size_bytes);
+  WISP_ASSERT(kSystemArea.start.value() + area.size() <= kVmClock.start.value());
   (void)WISP_TRY(put_bytes(memory, kSystemArea.start, area, "the firmware tables"));
   return put_bytes(memory, kRsdp.start, acpi.rsdp, "the ACPI root pointer");
 }

@@ -1,6 +1,7 @@
 // The ACPI tables: how a kernel finds processors, interrupt controllers and devices (ACPI 6.5 chapter 5).
 //
-//   RSDP at 0xe0000 -> XSDT -> FADT -> DSDT    devices: virtio slots, COM1, keyboard controller
+//   RSDP at 0xe0000 -> XSDT -> FADT -> DSDT    devices: virtio slots, COM1, keyboard controller, VMGenID, VMClock and
+//                                              the event device that notifies these two
 //                           -> MADT            IOAPIC, one local APIC per vCPU
 //
 // The machine is "hardware-reduced": no power management timer, no legacy interrupt controller, no fixed events. The

@@ -105,6 +105,33 @@ Bytes eisa_id(std::string_view id) {
   return bytes({0x0c}) + little_endian(__builtin_bswap32(code), 4);
 }
 
+Bytes method(std::string_view segment, std::uint8_t argument_count, const Bytes& statements) {
+  constexpr std::uint32_t kMethodOp = 0x14;
+  constexpr std::uint32_t kSerialized = 1U << 3;
+  WISP_ASSERT(argument_count <= 7);
+  return bytes({kMethodOp}) + with_length(name_segment(segment) + bytes({argument_count | kSerialized}) + statements);
+}
+
+Bytes first_argument() {
+  constexpr std::uint32_t kArg0Op = 0x68;
+  return bytes({kArg0Op});
+}
+
+Bytes equal(const Bytes& left, const Bytes& right) {
+  constexpr std::uint32_t kLogicalEqualOp = 0x93;
+  return bytes({kLogicalEqualOp}) + left + right;
+}
+
+Bytes if_true(const Bytes& condition, const Bytes& statements) {
+  constexpr std::uint32_t kIfOp = 0xa0;
+  return bytes({kIfOp}) + with_length(condition + statements);
+}
+
+Bytes notify(std::string_view segment, std::uint8_t value) {
+  constexpr std::uint32_t kNotifyOp = 0x86;
+  return bytes({kNotifyOp}) + name_segment(segment) + integer(value);
+}
+
 Bytes resource_template(const Bytes& descriptors) {
   constexpr std::uint32_t kBufferOp = 0x11;
   const Bytes contents = descriptors + bytes({0x79, 0});  // end tag; a checksum of 0 means none

@@ -29,6 +29,16 @@ Bytes string(std::string_view text);
 /// "PNP0501" in its compressed form.
 Bytes eisa_id(std::string_view id);
 
+// What a method is made of (section 20.2.5).
+/// A serialized method with `argument_count` arguments.
+Bytes method(std::string_view segment, std::uint8_t argument_count, const Bytes& statements);
+/// The first argument of the method.
+Bytes first_argument();
+Bytes equal(const Bytes& left, const Bytes& right);
+Bytes if_true(const Bytes& condition, const Bytes& statements);
+/// Tells the driver of the device `segment`, found from the method outwards.
+Bytes notify(std::string_view segment, std::uint8_t value);
+
 Bytes resource_template(const Bytes& descriptors);
 Bytes memory32_fixed(std::uint32_t base, std::uint32_t size_bytes);
 Bytes io_ports(std::uint16_t base, std::uint8_t count);

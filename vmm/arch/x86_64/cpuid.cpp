@@ -294,9 +294,13 @@ kvm_cpuid_entry2 host_cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
   return entry;
 }
 
+std::string cpu_vendor(HostCpuid host) {
+  return vendor_of(host(kLeafVendor, 0));
+}
+
 void normalize_cpuid(std::vector<kvm_cpuid_entry2>& entries, const CpuTopology& topology, HostCpuid host) {
   normalize_common(entries, topology, host);
-  const std::string vendor = vendor_of(host(kLeafVendor, 0));
+  const std::string vendor = cpu_vendor(host);
   if (vendor == "GenuineIntel") {
     normalize_intel(entries, topology, host);
   } else if (vendor == "AuthenticAMD") {

@@ -1,6 +1,7 @@
 // What CPUID tells the guest: the host's features as KVM offers them, made to describe the guest's own processors.
 //
 //   auto entries = kvm.supported_cpuid();
+//   apply_template(entries, cpu_template);                   // cpu_template.h; what follows overrides it
 //   normalize_cpuid(entries, topology, host_cpuid);          // once for the machine
 //   for each vCPU: set_cpu_identity(entries, topology, i);   // then KVM_SET_CPUID2
 //
@@ -11,6 +12,7 @@
 #include <linux/kvm.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace wisp::arch {
@@ -29,6 +31,9 @@ struct CpuTopology {
 /// The CPUID instruction, or a test's idea of it. `flags` of the result is not used.
 using HostCpuid = kvm_cpuid_entry2 (*)(std::uint32_t leaf, std::uint32_t subleaf);
 kvm_cpuid_entry2 host_cpuid(std::uint32_t leaf, std::uint32_t subleaf);
+
+/// "GenuineIntel", "AuthenticAMD" and so on.
+std::string cpu_vendor(HostCpuid host);
 
 void normalize_cpuid(std::vector<kvm_cpuid_entry2>& entries, const CpuTopology& topology, HostCpuid host);
 

@@ -35,6 +35,9 @@ inline constexpr GuestRange kPageDirectory{GuestAddress(0xb000), 4 * kKib};
 inline constexpr GuestRange kCommandLine{GuestAddress(0x20000), 2 * kKib};
 /// Firmware tables: the MP table at its start (where a scan of the last KiB of base memory finds it), then ACPI.
 inline constexpr GuestRange kSystemArea{GuestAddress(0x9fc00), 0xe0000 - 0x9fc00};
+/// The generation devices' pages, at the upper end of that area: the identifier last, below it a page of its own.
+inline constexpr GuestRange kVmGenId{GuestAddress(0xdfff0), 16};
+inline constexpr GuestRange kVmClock{GuestAddress(0xde000), 4 * kKib};
 inline constexpr GuestRange kRsdp{GuestAddress(0xe0000), 36};
 /// Where a scan for the RSDP ends and a kernel may begin.
 inline constexpr std::uint64_t kKernelMinimum = kMib;
@@ -70,10 +73,12 @@ inline constexpr std::uint32_t kSerialGsi = 4;
 inline constexpr std::uint32_t kFirstMmioGsi = 5;
 inline constexpr std::uint32_t kLastMmioGsi = 23;
 inline constexpr std::uint32_t kIoApicLineCount = 24;
-/// Lines kept for the two generation devices that every machine of the reference monitor has.
+/// The two generation devices, which every machine has, take the last lines.
+inline constexpr std::uint32_t kVmGenIdGsi = kLastMmioGsi - 1;
+inline constexpr std::uint32_t kVmClockGsi = kLastMmioGsi;
 inline constexpr std::uint32_t kReservedGsiCount = 2;
 inline constexpr std::uint32_t kMaxMmioDevices = kLastMmioGsi - kFirstMmioGsi + 1 - kReservedGsiCount;
-static_assert(kMaxMmioDevices == 17);
+static_assert(kMaxMmioDevices == 17 && kFirstMmioGsi + kMaxMmioDevices == kVmGenIdGsi);
 
 /// Where a virtio-mmio device sits and which line it raises.
 struct MmioSlot {
@@ -132,6 +137,8 @@ static_assert(ascending_and_disjoint(std::array{kBootGdt,
                                                 kKvmTss,
                                                 GuestRange{GuestAddress(kHighRamStart), kHighRamEnd - kHighRamStart}}));
 static_assert(mmio_slot_address(kMaxMmioDevices) <= end_of(kMmioWindow));
+static_assert(kSystemArea.start.value() < kVmClock.start.value() && end_of(kVmClock) <= kVmGenId.start.value() &&
+              end_of(kVmGenId) <= end_of(kSystemArea));
 
 }  // namespace layout_check
 }  // namespace wisp::arch

@@ -24,7 +24,10 @@ std::vector<MemoryMapEntry> memory_map(std::span<const GuestRange> ram) {
 std::vector<MemoryMapEntry> memory_map(const GuestMemory& memory) {
   std::vector<GuestRange> ram;
   for (std::size_t index = 0; index < memory.region_count(); ++index) {
-    ram.push_back(memory.region_range(index));
+    // Hot-pluggable memory must not be found by reading the map: its driver alone adds it (virtio 1.2 section 5.15.5).
+    if (memory.region_kind(index) == RegionKind::Ram) {
+      ram.push_back(memory.region_range(index));
+    }
   }
   return memory_map(ram);
 }
