@@ -155,7 +155,9 @@ Status BlockDevice::update(const DrivePatch& patch) {
     }
     (void)WISP_TRY(replace_disk(std::move(file).value()));
   }
-  update_limits(patch.limits);
+  if (patch.limits) {
+    update_limits(*patch.limits);
+  }
   return {};
 }
 
