@@ -29,7 +29,7 @@ struct DriveConfig {
 struct DrivePatch {
   std::string drive_id;
   std::optional<std::string> path_on_host;
-  RateLimiterPatch limits;
+  std::optional<RateLimiterPatch> limits;
 };
 
 }  // namespace wisp
