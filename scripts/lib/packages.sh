@@ -7,7 +7,7 @@
 # Everything comes from the Debian mirror that the machine's own apt configuration names.
 
 packages_build=(
-  g++ cmake ninja-build pkg-config libseccomp-dev liburing-dev nlohmann-json3-dev catch2
+  g++ cmake ninja-build pkg-config libseccomp-dev liburing-dev libsodium-dev nlohmann-json3-dev catch2
   clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
   python3 ca-certificates xz-utils dpkg-dev
 )

@@ -12,7 +12,7 @@ import sys
 LAYERS = {
     "vmm/base": 0,
     "vmm/memory": 1, "vmm/events": 1, "vmm/config": 1, "snapshot/state": 1,
-    "vmm/bus": 2, "vmm/kvm": 2, "virtio/limit": 2,
+    "vmm/bus": 2, "vmm/kvm": 2, "virtio/limit": 2, "jailer/jail": 2,
     "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3,
     "virtio/block": 4, "virtio/net": 4, "virtio/vsock": 4, "virtio/balloon": 4, "virtio/rng": 4, "virtio/pmem": 4,
     "virtio/mem": 4, "vmm/legacy": 4,
@@ -27,7 +27,7 @@ FORBIDDEN = {
     "virtio/core": ("vmm/kvm", "vmm/arch"),
     **{f"virtio/{device}": ("vmm/kvm", "vmm/arch", "vmm/legacy")
        for device in ("block", "net", "vsock", "balloon", "rng", "pmem", "mem", "mmds", "limit")},
-    "vmm/legacy": ("vmm/kvm", "virtio"),
+    "vmm/legacy": ("vmm/kvm", "virtio/core"),
     "vmm/events": ("vmm/memory/guest_memory.h",),
     "vmm/bus": ("vmm/kvm", "virtio"),
     "jailer": ("vmm/memory", "virtio", "api", "vmm/kvm"),
@@ -38,6 +38,7 @@ ONLY_IN = {
     "nlohmann": ("api/", "virtio/mmds/"),
     "httplib.h": ("api/",),
     "liburing.h": ("vmm/events/",),
+    "sodium.h": ("virtio/mmds/",),
     "seccomp.h": ("jailer/seccomp/",),
     "linux/kvm.h": ("vmm/kvm/", "vmm/arch/"),
 }
