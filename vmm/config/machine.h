@@ -24,7 +24,7 @@ struct MachineConfig {
   HugePages huge_pages = HugePages::None;
   /// In a PUT: absent keeps what was set before, None takes any template away, a custom one too. In the configuration
   /// and in answers: present when a static template is in force, then never None.
-  std::optional<CpuTemplate> cpu_template;
+  std::optional<CpuTemplate> cpu_template = std::nullopt;
 };
 
 /// PATCH: only what is present changes.
@@ -34,7 +34,7 @@ struct MachineConfigPatch {
   std::optional<bool> smt;
   std::optional<bool> track_dirty_pages;
   std::optional<HugePages> huge_pages;
-  std::optional<CpuTemplate> cpu_template;
+  std::optional<CpuTemplate> cpu_template = std::nullopt;
 };
 
 }  // namespace wisp
