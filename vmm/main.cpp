@@ -16,6 +16,7 @@
 #include "api/config_file.h"
 #include "api/metrics.h"
 #include "api/server.h"
+#include "vmm/base/arguments.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "vmm/base/arguments.h"
 #include "vmm/base/version.h"
-#include "vmm/cli/arguments.h"
 #include "vmm/cli/process.h"
 
 namespace wisp {

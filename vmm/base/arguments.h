@@ -5,7 +5,8 @@
 //   arguments.value("api-sock").value_or(kDefaultSocket);
 //
 // Rules (those of the Firecracker command lines): no `--name=value`, a value does not begin with `--`, nothing is given
-// twice, `--` ends the parsing and the rest is kept. The texts of the errors are part of the interface.
+// twice unless its kind says so, `--` ends the parsing and the rest is kept. The texts of the errors are part of the
+// interface.
 #pragma once
 
 #include <map>
@@ -18,7 +19,11 @@
 
 namespace wisp {
 
-enum class ArgumentKind { Switch, Value };
+enum class ArgumentKind {
+  Switch,
+  Value,
+  RepeatedValue,  ///< may be given several times; the order is kept
+};
 
 struct ArgumentSpec {
   const char* name;  ///< without the dashes
@@ -35,13 +40,15 @@ class Arguments {
 
   bool has(const std::string& name) const { return values_.contains(name); }
   std::optional<std::string> value(const std::string& name) const;
+  /// Every value of a RepeatedValue argument, in the order given.
+  std::vector<std::string> values(const std::string& name) const;
   /// A decimal number; an Error names the argument and the text.
   Result<std::optional<std::uint64_t>> number(const std::string& name) const;
   /// What followed `--`.
   const std::vector<std::string>& rest() const { return rest_; }
 
  private:
-  std::map<std::string, std::string> values_;
+  std::map<std::string, std::vector<std::string>> values_;
   std::vector<std::string> rest_;
 };
 

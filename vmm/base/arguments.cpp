@@ -1,4 +1,4 @@
-#include "vmm/cli/arguments.h"
+#include "vmm/base/arguments.h"
 
 #include <algorithm>
 #include <charconv>
@@ -34,17 +34,17 @@ Result<Arguments> Arguments::parse(std::span<const ArgumentSpec> specs, std::spa
     if (spec == nullptr) {
       return refuse("Found argument '" + word + "' which wasn't expected, or isn't valid in this context.");
     }
-    if (arguments.has(spec->name)) {
+    if (spec->kind != ArgumentKind::RepeatedValue && arguments.has(spec->name)) {
       return refuse(std::string("The argument '") + spec->name + "' was provided more than once.");
     }
     std::string value;
-    if (spec->kind == ArgumentKind::Value) {
+    if (spec->kind != ArgumentKind::Switch) {
       if (index + 1 == words.size() || std::strncmp(words[index + 1], "--", 2) == 0) {
         return refuse(std::string("The argument '") + spec->name + "' requires a value, but none was supplied.");
       }
       value = words[++index];
     }
-    arguments.values_.emplace(spec->name, std::move(value));
+    arguments.values_[spec->name].push_back(std::move(value));
   }
   for (const ArgumentSpec& spec : specs) {
     if (arguments.has(spec.name) && spec.needs != nullptr && !arguments.has(spec.needs)) {
@@ -60,7 +60,12 @@ Result<Arguments> Arguments::parse(std::span<const ArgumentSpec> specs, std::spa
 
 std::optional<std::string> Arguments::value(const std::string& name) const {
   const auto found = values_.find(name);
-  return found == values_.end() ? std::nullopt : std::optional(found->second);
+  return found == values_.end() ? std::nullopt : std::optional(found->second.front());
+}
+
+std::vector<std::string> Arguments::values(const std::string& name) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? std::vector<std::string>() : found->second;
 }
 
 Result<std::optional<std::uint64_t>> Arguments::number(const std::string& name) const {
@@ -94,7 +99,7 @@ std::string usage(const char* program, const char* summary, std::span<const Argu
   std::string text = std::string(program) + ": " + summary + "\n\nUsage: " + program + " [arguments]\n\n";
   for (const ArgumentSpec& spec : specs) {
     std::string line = std::string("  --") + spec.name;
-    if (spec.kind == ArgumentKind::Value) {
+    if (spec.kind != ArgumentKind::Switch) {
       line += std::string(" <") + spec.value_name + ">";
     }
     line.resize(std::max(line.size() + 1, kHelpColumn), ' ');
