@@ -20,7 +20,6 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
-#include "vmm/cli/arguments.h"
 #include "vmm/cli/monitor_metrics.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/process.h"
