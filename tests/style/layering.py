@@ -13,7 +13,7 @@ LAYERS = {
     "vmm/base": 0,
     "vmm/memory": 1, "vmm/events": 1, "vmm/config": 1, "snapshot/state": 1,
     "vmm/bus": 2, "vmm/kvm": 2, "virtio/limit": 2, "jailer/jail": 2,
-    "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3,
+    "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3, "snapshot/image": 3,
     "virtio/block": 4, "virtio/net": 4, "virtio/vsock": 4, "virtio/balloon": 4, "virtio/rng": 4, "virtio/pmem": 4,
     "virtio/mem": 4, "vmm/legacy": 4,
     "vmm/machine": 5,
@@ -30,6 +30,7 @@ FORBIDDEN = {
     "vmm/legacy": ("vmm/kvm", "virtio/core"),
     "vmm/events": ("vmm/memory/guest_memory.h",),
     "vmm/bus": ("vmm/kvm", "virtio"),
+    "snapshot/image": ("vmm/kvm", "vmm/bus", "virtio"),
     "jailer": ("vmm/memory", "virtio", "api", "vmm/kvm"),
 }
 TOP_LEVEL = ("vmm/", "virtio/", "api/", "jailer/", "snapshot/", "tests/")

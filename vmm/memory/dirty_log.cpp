@@ -36,6 +36,11 @@ bool DirtyLog::is_dirty(std::uint64_t page_index) const {
   return ((words_[page_index / kBitsPerWord].load(std::memory_order_relaxed) >> (page_index % kBitsPerWord)) & 1U) != 0;
 }
 
+std::uint64_t DirtyLog::word(std::size_t index) const {
+  WISP_ASSERT(index < word_count_);
+  return words_[index].load(std::memory_order_relaxed);
+}
+
 std::uint64_t DirtyLog::dirty_page_count() const {
   std::uint64_t count = 0;
   for (std::size_t index = 0; index < word_count_; ++index) {

@@ -22,6 +22,8 @@ class DirtyLog {
   bool is_dirty(std::uint64_t page_index) const;
   std::uint64_t page_count() const { return page_count_; }
   std::uint64_t dirty_page_count() const;
+  /// The bits of pages 64 * index and following.
+  std::uint64_t word(std::size_t index) const;
   void clear();
 
  private:

@@ -181,6 +181,11 @@ RegionKind GuestMemory::region_kind(std::size_t index) const {
   return regions_[index].blocks == nullptr ? RegionKind::Ram : RegionKind::Hotplug;
 }
 
+std::optional<RegionFile> GuestMemory::region_file(std::size_t index) const {
+  WISP_ASSERT(index < regions_.size());
+  return regions_[index].mapping.file();
+}
+
 const DirtyLog& GuestMemory::dirty_log(std::size_t index) const {
   WISP_ASSERT(index < regions_.size());
   return *regions_[index].dirty;

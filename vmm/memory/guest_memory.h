@@ -105,6 +105,8 @@ class GuestMemory {
   std::size_t region_count() const { return regions_.size(); }
   GuestRange region_range(std::size_t index) const;
   RegionKind region_kind(std::size_t index) const;
+  /// Where the region's first contents come from; empty for anonymous memory.
+  std::optional<RegionFile> region_file(std::size_t index) const;
   const DirtyLog& dirty_log(std::size_t index) const;
   void clear_dirty_logs();
   /// All regions together, the hot-pluggable one with its whole size.

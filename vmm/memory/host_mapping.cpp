@@ -37,7 +37,7 @@ HostMapping::HostMapping(HostMapping&& other) noexcept
       size_bytes_(std::exchange(other.size_bytes_, 0)),
       backing_(other.backing_),
       source_(other.source_),
-      shared_file_(std::move(other.shared_file_)),
+      file_(std::move(other.file_)),
       file_offset_(other.file_offset_) {}
 
 HostMapping& HostMapping::operator=(HostMapping&& other) noexcept {
@@ -47,7 +47,7 @@ HostMapping& HostMapping::operator=(HostMapping&& other) noexcept {
     size_bytes_ = std::exchange(other.size_bytes_, 0);
     backing_ = other.backing_;
     source_ = other.source_;
-    shared_file_ = std::move(other.shared_file_);
+    file_ = std::move(other.file_);
     file_offset_ = other.file_offset_;
   }
   return *this;
@@ -93,19 +93,23 @@ Result<HostMapping> HostMapping::of_file(std::uint64_t size_bytes, const RegionF
   HostMapping mapping;
   mapping.size_bytes_ = size_bytes;
   mapping.backing_ = backing;
-  if (file.sharing == FileSharing::Private) {
-    mapping.source_ = Source::PrivateFile;
-    (void)WISP_TRY(mapping.map(MAP_PRIVATE, file.fd, file.offset_bytes));
-    return mapping;
-  }
-  mapping.source_ = Source::SharedFile;
+  const bool is_private = file.sharing == FileSharing::Private;
+  mapping.source_ = is_private ? Source::PrivateFile : Source::SharedFile;
   mapping.file_offset_ = file.offset_bytes;
-  mapping.shared_file_ = Fd(::fcntl(file.fd.raw(), F_DUPFD_CLOEXEC, 0));
-  if (!mapping.shared_file_.valid()) {
+  mapping.file_ = Fd(::fcntl(file.fd.raw(), F_DUPFD_CLOEXEC, 0));
+  if (!mapping.file_.valid()) {
     return Error::host(errno, "cannot keep the descriptor of the guest's memory", "Raise RLIMIT_NOFILE");
   }
-  (void)WISP_TRY(mapping.map(MAP_SHARED, file.fd, file.offset_bytes));
+  (void)WISP_TRY(mapping.map(is_private ? MAP_PRIVATE : MAP_SHARED, file.fd, file.offset_bytes));
   return mapping;
+}
+
+std::optional<RegionFile> HostMapping::file() const {
+  if (source_ == Source::Anonymous) {
+    return std::nullopt;
+  }
+  return RegionFile{file_.ref(), file_offset_,
+                    source_ == Source::PrivateFile ? FileSharing::Private : FileSharing::Shared};
 }
 
 Discarded HostMapping::discard(std::uint64_t offset, std::uint64_t length) const {
@@ -125,7 +129,7 @@ bool HostMapping::give_back(std::uint64_t offset, std::uint64_t length) const {
   switch (source_) {
     case Source::Anonymous: return ::madvise(start, length, MADV_DONTNEED) == 0;
     case Source::SharedFile:
-      return ::fallocate(shared_file_.raw(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+      return ::fallocate(file_.raw(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                          static_cast<off_t>(file_offset_ + offset), static_cast<off_t>(length)) == 0;
     case Source::PrivateFile: break;
   }

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "vmm/base/fd.h"
 
@@ -53,7 +54,7 @@ class HostMapping {
  public:
   /// Zeroed private memory, paid for when it is touched; 2 MiB pages are reserved in the host's pool at once.
   static Result<HostMapping> anonymous(std::uint64_t size_bytes, PageBacking backing);
-  /// The file holds `size_bytes` from its offset on. The descriptor is duplicated where it is needed later.
+  /// The file holds `size_bytes` from its offset on. The descriptor is duplicated.
   static Result<HostMapping> of_file(std::uint64_t size_bytes, const RegionFile& file, PageBacking backing);
 
   HostMapping(HostMapping&& other) noexcept;
@@ -63,6 +64,8 @@ class HostMapping {
   ~HostMapping() { unmap(); }
 
   std::byte* host() const { return host_; }
+  /// The file that the mapping was made of; the descriptor lives as long as the mapping.
+  std::optional<RegionFile> file() const;
   /// Gives back the whole pages inside [offset, offset + length), which lies inside the mapping (asserted).
   Discarded discard(std::uint64_t offset, std::uint64_t length) const;
 
@@ -79,7 +82,7 @@ class HostMapping {
   std::uint64_t size_bytes_ = 0;
   PageBacking backing_ = PageBacking::Normal;
   Source source_ = Source::Anonymous;
-  Fd shared_file_;
+  Fd file_;
   std::uint64_t file_offset_ = 0;
 };
 

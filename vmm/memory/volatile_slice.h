@@ -34,6 +34,7 @@ class KernelIoKey {
   friend class IoRing;       // vmm/events: io_uring
   friend class GuestImage;   // vmm/arch: pread of a kernel image into memory
   friend class KvmSlots;     // vmm/kvm: memory slot registration
+  friend class MemoryImage;  // snapshot/image: pwritev into a memory file
   friend class Tap;          // virtio/net: readv and writev
   friend class VsockStream;  // virtio/vsock: readv and writev on a Unix socket
   friend class HostRandom;   // virtio/rng: getrandom
