@@ -31,7 +31,7 @@ void ChainCursor::skip(std::uint32_t count) {
   }
 }
 
-bool ChainReader::read_bytes(std::span<std::byte> destination) {
+bool ChainCursor::copy_out(std::span<std::byte> destination) {
   if (destination.size() > size_bytes()) {
     return false;
   }
@@ -45,6 +45,14 @@ bool ChainReader::read_bytes(std::span<std::byte> destination) {
     destination = destination.subspan(piece.length);
   }
   return true;
+}
+
+bool ChainReader::read_bytes(std::span<std::byte> destination) {
+  return copy_out(destination);
+}
+
+bool ChainWriter::read_back(std::span<std::byte> destination) {
+  return copy_out(destination);
 }
 
 std::optional<ReadableSlice> ChainReader::next_slice() {

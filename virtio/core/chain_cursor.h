@@ -47,6 +47,7 @@ class ChainCursor {
   /// The contiguous bytes from here, at most `limit`; moves past them. Length 0 at the end.
   Piece take_piece(std::uint32_t limit);
   void cut_to(std::uint32_t size_bytes) { remaining_ = size_bytes; }
+  bool copy_out(std::span<std::byte> destination);
 
   const GuestMemory* memory_ = nullptr;
 
@@ -85,6 +86,9 @@ class ChainWriter : public ChainCursor {
   [[nodiscard]] ChainWriter split_off(std::uint32_t size_bytes);
   /// The kernel has written the next `count` bytes: marks them dirty and moves past them.
   void mark_written(std::uint32_t count);
+  /// Copies back what the device has put into the next destination.size() bytes, for an answer that has to wait after
+  /// all. The driver may have changed it since; false when fewer are left.
+  [[nodiscard]] bool read_back(std::span<std::byte> destination);
 };
 
 }  // namespace wisp

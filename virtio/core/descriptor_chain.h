@@ -37,7 +37,7 @@ class DescriptorChain {
 
   /// Hands the buffers back to the driver. `written_bytes` is what was really written to the writable part.
   void complete(std::uint32_t written_bytes) &&;
-  /// Undoes the pop. Only for the chain that was popped last.
+  /// Undoes the pop. Only for the chain that was popped last and not put back; several go back in reverse order.
   void put_back() &&;
   /// Forgets the chain without an answer. Only when the queue is about to be dropped (device reset).
   void abandon() &&;

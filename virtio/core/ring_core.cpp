@@ -89,7 +89,7 @@ PopResult RingCore::pop() {
   ++next_available_;
   in_flight_.set(head);
   ++in_flight_count_;
-  last_popped_ = head;
+  popped_[slot] = head;
   return DescriptorChain(*this, head, *std::get_if<ChainShape>(&walked));
 }
 
@@ -97,9 +97,6 @@ void RingCore::end(std::uint16_t head) {
   WISP_ASSERT(in_flight_.test(head));
   in_flight_.reset(head);
   --in_flight_count_;
-  if (last_popped_ == head) {
-    last_popped_.reset();
-  }
 }
 
 void RingCore::complete_chain(std::uint16_t head, std::uint32_t written_bytes) {
@@ -113,7 +110,7 @@ void RingCore::complete_chain(std::uint16_t head, std::uint32_t written_bytes) {
 }
 
 void RingCore::put_back_chain(std::uint16_t head) {
-  WISP_ASSERT(last_popped_ == head);
+  WISP_ASSERT(popped_[static_cast<std::uint16_t>(next_available_ - 1) % parts_.size] == head);
   end(head);
   --next_available_;
 }

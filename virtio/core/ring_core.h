@@ -86,7 +86,7 @@ class RingCore {
   std::uint16_t seen_available_ = 0;  // the driver's index as loaded last
   std::uint16_t next_used_ = 0;
   std::uint16_t published_used_ = 0;
-  std::optional<std::uint16_t> last_popped_;
+  std::array<std::uint16_t, kLargestQueue> popped_{};  // the head popped at each position of the ring
   std::optional<QueueFault> fault_;
   std::uint64_t dropped_chain_count_ = 0;
 };

@@ -35,6 +35,7 @@ enum class Interest : std::uint32_t {
   Readable = EPOLLIN,
   Writable = EPOLLOUT,
   ReadableEdge = EPOLLIN | EPOLLET,
+  BothEdge = EPOLLIN | EPOLLOUT | EPOLLET,
 };
 
 class EventLoop {
