@@ -53,7 +53,9 @@ Result<DrivePatch> decode_drive_patch(const Json& json) {
   FieldReader fields(json);
   fields.required("drive_id", patch.drive_id);
   fields.optional("path_on_host", patch.path_on_host);
-  read_limiter(fields, "rate_limiter", patch.limits);
+  if (fields.non_null_member("rate_limiter") != nullptr) {
+    read_limiter(fields, "rate_limiter", patch.limits.emplace());
+  }
   fields.refuse_nul("path_on_host", patch.path_on_host.value_or(""));
   WISP_TRY(fields.finish(UnknownFields::Refused));
   WISP_TRY(check_resource_id(patch.drive_id));

@@ -19,12 +19,8 @@ constexpr EnumName<CpuTemplate> kCpuTemplates[] = {
     {"T2CL", CpuTemplate::T2CL}, {"T2A", CpuTemplate::T2A}, {"None", CpuTemplate::None},
 };
 
-CpuTemplateField read_cpu_template(FieldReader& fields) {
-  std::optional<CpuTemplate> wanted;
+CpuTemplateField read_cpu_template(FieldReader& fields, std::optional<CpuTemplate>& wanted) {
   fields.optional("cpu_template", kCpuTemplates, wanted);
-  if (wanted.value_or(CpuTemplate::None) != CpuTemplate::None) {
-    fields.fail(not_supported_yet("The field `cpu_template` with another value than \"None\""));
-  }
   return wanted ? CpuTemplateField::Given : CpuTemplateField::Absent;
 }
 
@@ -43,7 +39,7 @@ Result<MachineBody> decode_machine(const Json& json) {
   fields.required("vcpu_count", body.config.vcpu_count);
   fields.required("mem_size_mib", body.config.memory_mib);
   fields.defaulted("smt", body.config.smt);
-  body.cpu_template = read_cpu_template(fields);
+  body.cpu_template = read_cpu_template(fields, body.config.cpu_template);
   fields.defaulted("track_dirty_pages", body.config.track_dirty_pages);
   fields.defaulted("huge_pages", kHugePages, body.config.huge_pages);
   check_memory(fields, body.config.memory_mib);
@@ -58,7 +54,7 @@ Result<MachinePatchBody> decode_machine_patch(const Json& json) {
   fields.optional("vcpu_count", patch.vcpu_count);
   fields.optional("mem_size_mib", patch.memory_mib);
   fields.optional("smt", patch.smt);
-  body.cpu_template = read_cpu_template(fields);
+  body.cpu_template = read_cpu_template(fields, patch.cpu_template);
   fields.optional("track_dirty_pages", patch.track_dirty_pages);
   fields.optional("huge_pages", kHugePages, patch.huge_pages);
   check_memory(fields, patch.memory_mib.value_or(0));
@@ -77,6 +73,9 @@ void write_machine(JsonWriter& json, const MachineConfig& config) {
   json.key("vcpu_count").number(config.vcpu_count);
   json.key("mem_size_mib").number(config.memory_mib);
   json.key("smt").truth(config.smt);
+  if (config.cpu_template) {
+    json.key("cpu_template").string(name_of(kCpuTemplates, *config.cpu_template));
+  }
   json.key("track_dirty_pages").truth(config.track_dirty_pages);
   json.key("huge_pages").string(name_of(kHugePages, config.huge_pages));
   json.close_object();

@@ -8,7 +8,7 @@
 
 namespace wisp::api {
 
-/// `cpu_template` is deprecated there, and only "None" can be had here; who names it gets a Deprecation header.
+/// `cpu_template` is deprecated; who names it gets a Deprecation header.
 enum class CpuTemplateField { Absent, Given };
 
 struct MachineBody {

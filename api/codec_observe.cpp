@@ -63,6 +63,7 @@ Result<MetricsConfig> decode_metrics(const Json& json) {
   FieldReader fields(json);
   fields.required("metrics_path", config.metrics_path);
   fields.defaulted("emit_id", config.emit_id);
+  fields.defaulted("latency_histograms", config.latency_histograms);
   fields.optional("properties", config.properties);
   fields.refuse_nul("metrics_path", config.metrics_path);
   WISP_TRY(fields.finish(UnknownFields::Ignored));

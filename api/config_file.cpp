@@ -6,6 +6,7 @@
 
 #include "api/codec_balloon.h"
 #include "api/codec_boot.h"
+#include "api/codec_cpu.h"
 #include "api/codec_drive.h"
 #include "api/codec_entropy.h"
 #include "api/codec_machine.h"
@@ -44,6 +45,7 @@ constexpr Section kSections[] = {
     {"logger", Presence::Optional, as_command<PutLogger, LoggerConfig, decode_logger>},
     {"metrics", Presence::Optional, as_command<PutMetrics, MetricsConfig, decode_metrics>},
     {"machine-config", Presence::Optional, machine_command},
+    {"cpu-config", Presence::Optional, as_command<PutCpuConfig, CustomCpuTemplate, decode_cpu_config>},
     {"boot-source", Presence::Required, as_command<PutBootSource, BootSource, decode_boot_source>},
     {"drives", Presence::RequiredList, as_command<PutDrive, DriveConfig, decode_drive>},
     {"network-interfaces", Presence::OptionalList, as_command<PutNetworkInterface, NetConfig, decode_net>},
@@ -55,25 +57,12 @@ constexpr Section kSections[] = {
     {"mmds-config", Presence::Optional, as_command<PutMmdsConfig, MmdsConfig, decode_mmds_config>},
 };
 
-/// Sections that wisp does not have; null says the same as absence.
-constexpr std::string_view kUnsupportedSections[] = {"cpu-config"};
-
 std::string prefix(std::string_view section) {
   return "Section `" + std::string(section) + "`: ";
 }
 
 Error missing(std::string_view section) {
   return {ErrorCode::InvalidArgument, "missing section `" + std::string(section) + "` in the configuration file"};
-}
-
-Status check_unsupported(const Json& root) {
-  for (const std::string_view section : kUnsupportedSections) {
-    const auto found = root.find(section);
-    if (found != root.end() && !found->is_null()) {
-      return not_supported_yet("The section `" + std::string(section) + "` of the configuration file");
-    }
-  }
-  return {};
 }
 
 bool is_list(Presence presence) {
@@ -117,7 +106,6 @@ Result<ConfigFile> parse_config_file(std::string_view json) {
   if (!root.is_object()) {
     return Error(ErrorCode::InvalidArgument, "the configuration file must hold one JSON object");
   }
-  WISP_TRY(check_unsupported(root));
   ConfigFile file;
   for (const Section& section : kSections) {
     WISP_TRY(add_section(root, section, file));

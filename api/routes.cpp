@@ -6,6 +6,7 @@
 #include "api/codec_action.h"
 #include "api/codec_balloon.h"
 #include "api/codec_boot.h"
+#include "api/codec_cpu.h"
 #include "api/codec_drive.h"
 #include "api/codec_entropy.h"
 #include "api/codec_machine.h"
@@ -177,6 +178,8 @@ constexpr Route kRoutes[] = {
      put_resource<PutDrive, DriveConfig, decode_drive, &DriveConfig::drive_id>, put_count<&Put::drive>,
      put_fails<&Put::drive>},
     {Method::Put, kIgnored, "balloon", "", put_config<PutBalloon, BalloonConfig, decode_balloon>, uncounted, uncounted},
+    {Method::Put, kIgnored, "cpu-config", "", put_config<PutCpuConfig, CustomCpuTemplate, decode_cpu_config>,
+     put_count<&Put::cpu_cfg>, put_fails<&Put::cpu_cfg>},
     {Method::Put, kIgnored, "entropy", "", put_config<PutEntropy, EntropyConfig, decode_entropy>, uncounted, uncounted},
     {Method::Put, SecondToken::Exactly, "hotplug", "memory",
      put_config<PutMemoryHotplug, MemoryHotplugConfig, decode_memory_hotplug>, put_count<&Put::hotplug_memory>,
@@ -226,7 +229,6 @@ constexpr Route kRoutes[] = {
 };
 
 constexpr UnsupportedRoute kUnsupportedRoutes[] = {
-    {Method::Put, kIgnored, "cpu-config", "", "A custom CPU configuration"},
     {Method::Put, SecondToken::Exactly, "snapshot", "create", "Creating a snapshot"},
     {Method::Put, SecondToken::Exactly, "snapshot", "load", "Loading a snapshot"},
 };

@@ -21,7 +21,7 @@ namespace wisp::api {
 struct PathTokens {
   std::string_view first;
   std::string_view second;
-  std::string_view rest;  ///< the second and the third, with the slash between them
+  std::string_view rest = {};  ///< the second and the third, with the slash between them
 };
 PathTokens split_path(std::string_view path);
 

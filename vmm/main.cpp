@@ -71,6 +71,9 @@ class Monitor final : public EventHandler {
     if (Status status = prepare(); !status.ok()) {
       return fail(exit_code_, status.error().text());
     }
+    if (Status status = fill_metadata(); !status.ok()) {
+      return fail(ExitCode::GenericError, status.error().text());
+    }
     if (Status status = configure_from_file(); !status.ok()) {
       (void)controller_->metrics_sink().flush();
       return fail(ExitCode::GenericError, status.error().text());
@@ -87,9 +90,10 @@ class Monitor final : public EventHandler {
     reserve_descriptor_table();
     loop_ = WISP_TRY(EventLoop::create());
     (void)WISP_TRY(loop_->watch(signals_.ref(), Interest::Readable, *this));
-    controller_ = std::make_unique<VmController>(*loop_, metrics_.registry, metrics_.machine,
-                                                 ControllerOptions{options_.instance_id, options_.boot_timer},
-                                                 [this](ExitCode code) { end(code); });
+    controller_ = std::make_unique<VmController>(
+        *loop_, metrics_.registry, metrics_.machine,
+        ControllerOptions{options_.instance_id, options_.boot_timer, options_.mmds_limit_bytes},
+        [this](ExitCode code) { end(code); });
     metrics_.register_all(controller_->metrics_sink());
     if (options_.metrics_path) {
       (void)WISP_TRY(controller_->metrics_sink().configure(MetricsConfig{*options_.metrics_path, false, {}}));
@@ -121,6 +125,14 @@ class Monitor final : public EventHandler {
     api::api_metrics().register_in(metrics_.registry);
     (void)WISP_TRY(api_->start());
     return {};
+  }
+
+  Status fill_metadata() {
+    if (!options_.metadata_file) {
+      return {};
+    }
+    std::string json = WISP_TRY(read_text_file("metadata file", *options_.metadata_file));
+    return submit_and_expect_success(PutMmds{std::move(json)}, "Populating the metadata store from file failed: ");
   }
 
   Status configure_from_file() {

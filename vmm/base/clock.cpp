@@ -18,6 +18,10 @@ std::uint64_t read_ns(clockid_t id) {
 std::uint64_t MonotonicClock::now_ns() const {
   return read_ns(CLOCK_MONOTONIC);
 }
+const Clock& monotonic_clock() {
+  static const MonotonicClock clock;
+  return clock;
+}
 std::uint64_t process_cpu_time_us() {
   return read_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
 }

@@ -18,6 +18,8 @@ class MonotonicClock final : public Clock {
   std::uint64_t now_ns() const override;
 };
 
+const Clock& monotonic_clock();
+
 /// CPU time used by this process so far, in microseconds.
 std::uint64_t process_cpu_time_us();
 /// CLOCK_MONOTONIC in microseconds.

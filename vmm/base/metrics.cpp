@@ -1,7 +1,11 @@
 #include "vmm/base/metrics.h"
 
 #include <algorithm>
+#include <bit>
 #include <ctime>
+#include <string_view>
+
+#include "vmm/base/assert.h"
 
 namespace wisp {
 namespace {
@@ -24,6 +28,8 @@ void LatencyAggregate::record_us(std::uint64_t duration_us) {
     max_us.set(duration_us);
   }
   sum_us.add(duration_us);
+  const auto width = static_cast<std::size_t>(std::bit_width(duration_us));
+  buckets[std::min(width, kLatencyBucketCount - 1)].add();
 }
 
 void MetricsRegistry::add_group(std::string name, std::vector<MetricField> fields) {
@@ -50,6 +56,9 @@ void MetricsRegistry::add_kind(std::string kind, std::vector<MetricField> zero_f
   Group group;
   group.name = std::move(kind);
   group.is_kind = true;
+  for (const MetricField& field : zero_fields) {
+    WISP_ASSERT(field.gauge == nullptr);  // present values have no sum
+  }
   put_group(std::move(group), zero_fields);
 }
 
@@ -136,7 +145,32 @@ void MetricsRegistry::render_kind(std::string& out, const Group& kind) const {
   }
 }
 
-std::string MetricsRegistry::render_flush(const std::string& extra) {
+/// "latency_histograms":{"block_rootfs.read":[counts],…}: all that was ever counted, for every instance and group that
+/// times something.
+void MetricsRegistry::render_histograms(std::string& out) const {
+  out += ",\"latency_histograms\":{";
+  const char* separator = "";
+  for (const Group& group : groups_) {
+    for (const Field& field : group.fields) {
+      if (group.is_kind || field.source.aggregate == nullptr) {
+        continue;
+      }
+      const std::string_view name = field.source.name;
+      out += separator;
+      separator = ",";
+      out += '"' + group.name + '.';
+      out += name.substr(0, name.rfind("_agg"));
+      out += "\":[";
+      for (std::size_t index = 0; index < kLatencyBucketCount; ++index) {
+        out += (index == 0 ? "" : ",") + std::to_string(field.source.aggregate->buckets[index].total());
+      }
+      out += ']';
+    }
+  }
+  out += '}';
+}
+
+std::string MetricsRegistry::render_flush(const std::string& extra, Histograms histograms) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   const auto now_ms =
@@ -160,6 +194,9 @@ std::string MetricsRegistry::render_flush(const std::string& extra) {
       render_group(out, group, true);
     }
     out += '}';
+  }
+  if (histograms == Histograms::Shown) {
+    render_histograms(out);
   }
   out += "}\n";
   return out;

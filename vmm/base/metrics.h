@@ -9,6 +9,7 @@
 // flush; a Gauge reports its present value.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
@@ -37,10 +38,15 @@ class Gauge {
   std::atomic<std::uint64_t> value_ = 0;
 };
 
-/// Smallest, largest and summed duration of one kind of work, in microseconds.
+/// Bucket i of a histogram counts durations below 2^i microseconds that no lower bucket counts; the last one also takes
+/// everything longer (half a second and more).
+inline constexpr std::size_t kLatencyBucketCount = 21;
+
+/// Smallest, largest and summed duration of one kind of work, in microseconds, and how the durations are spread.
 class LatencyAggregate {
  public:
   void record_us(std::uint64_t duration_us);
+  std::array<Counter, kLatencyBucketCount> buckets;
   Gauge min_us;
   Gauge max_us;
   Counter sum_us;
@@ -58,6 +64,9 @@ struct MetricField {
   MetricField(const char* field, const LatencyAggregate* source) : name(field), aggregate(source) {}
 };
 
+/// The set of members in a line is part of the interface; histograms are one more, for those who ask.
+enum class Histograms { Hidden, Shown };
+
 class MetricsRegistry {
  public:
   /// Adds a group, or replaces the one of that name; its counters must outlive the registry's use. Groups are rendered
@@ -70,7 +79,7 @@ class MetricsRegistry {
 
   /// The line: compact JSON with "utc_timestamp_ms", then `extra` (already JSON members, may be empty), then the
   /// groups. Counters restart from here.
-  std::string render_flush(const std::string& extra);
+  std::string render_flush(const std::string& extra, Histograms histograms = Histograms::Hidden);
 
  private:
   struct Field {
@@ -86,6 +95,7 @@ class MetricsRegistry {
   void put_group(Group group, const std::vector<MetricField>& fields);
   static void render_group(std::string& out, Group& group, bool advance);
   void render_kind(std::string& out, const Group& kind) const;
+  void render_histograms(std::string& out) const;
 
   std::mutex mutex_;
   std::vector<Group> groups_;

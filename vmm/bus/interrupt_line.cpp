@@ -2,6 +2,11 @@
 
 namespace wisp {
 
+InterruptMetrics& interrupt_metrics() {
+  static InterruptMetrics metrics;
+  return metrics;
+}
+
 Result<std::unique_ptr<InterruptLine>> InterruptLine::create() {
   return std::make_unique<InterruptLine>(WISP_TRY(EventFd::create()));
 }

@@ -8,9 +8,17 @@
 #include <cstdint>
 #include <memory>
 
+#include "vmm/base/metrics.h"
 #include "vmm/events/event_fd.h"
 
 namespace wisp {
+
+struct InterruptMetrics {
+  Counter triggers;        ///< edges that were signalled, of all lines together
+  Counter config_updates;  ///< changes of routing; the lines of this transport have none
+};
+/// Those of the process.
+InterruptMetrics& interrupt_metrics();
 
 class InterruptLine {
  public:
@@ -21,6 +29,7 @@ class InterruptLine {
   void raise(std::uint32_t bits) {
     status_.fetch_or(bits, std::memory_order_acq_rel);
     event_.signal();
+    interrupt_metrics().triggers.add();
   }
   std::uint32_t status() const { return status_.load(std::memory_order_acquire); }
   /// The driver's acknowledgement clears the bits that it names.

@@ -22,9 +22,9 @@ constexpr std::array kSpecs = {
     ArgumentSpec{"id", Value, "ID", "instance id: 1 to 64 letters, digits and dashes"},
     ArgumentSpec{"level", Value, "LEVEL", "Off, Error, Warn, Info, Debug or Trace (default Info)"},
     ArgumentSpec{"log-path", Value, "PATH", "file or FIFO for the log (default standard output)"},
-    ArgumentSpec{"metadata", Value, "PATH", "not supported yet"},
+    ArgumentSpec{"metadata", Value, "PATH", "JSON file that fills the metadata store at the start"},
     ArgumentSpec{"metrics-path", Value, "PATH", "file or FIFO for the metrics"},
-    ArgumentSpec{"mmds-size-limit", Value, "BYTES", "not supported yet"},
+    ArgumentSpec{"mmds-size-limit", Value, "BYTES", "largest metadata store (default: as for API requests)"},
     ArgumentSpec{"module", Value, "PREFIX", "logs only source files whose path begins with this"},
     ArgumentSpec{"no-api", Switch, nullptr, "no API socket; needs --config-file", "config-file"},
     ArgumentSpec{"no-seccomp", Switch, nullptr, "runs without system call filters (this version has none)", nullptr,
@@ -40,8 +40,7 @@ constexpr std::array kSpecs = {
     ArgumentSpec{"help", Switch, nullptr, "prints this text (also -h)"},
 };
 
-constexpr std::array kUnsupported = {"describe-snapshot", "enable-pci",     "metadata",
-                                     "mmds-size-limit",   "seccomp-filter", "snapshot-version"};
+constexpr std::array kUnsupported = {"describe-snapshot", "enable-pci", "seccomp-filter", "snapshot-version"};
 
 struct LevelName {
   const char* name;
@@ -73,6 +72,7 @@ Status read_numbers(const Arguments& arguments, Options& options) {
   options.start_time_cpu_us = WISP_TRY(arguments.number("start-time-cpu-us"));
   options.parent_cpu_time_us = WISP_TRY(arguments.number("parent-cpu-time-us")).value_or(0);
   options.max_payload_bytes = WISP_TRY(arguments.number("http-api-max-payload-size")).value_or(kDefaultMaxPayloadBytes);
+  options.mmds_limit_bytes = WISP_TRY(arguments.number("mmds-size-limit")).value_or(options.max_payload_bytes);
   return {};
 }
 
@@ -89,6 +89,7 @@ OptionsResult interpret(const Arguments& arguments) {
   options.api = arguments.has("no-api") ? ApiUse::Off : ApiUse::On;
   options.config_file = arguments.value("config-file");
   options.metrics_path = arguments.value("metrics-path");
+  options.metadata_file = arguments.value("metadata");
   options.boot_timer = arguments.has("boot-timer") ? BootTimerDevice::Present : BootTimerDevice::Absent;
   options.logger.log_path = arguments.value("log-path");
   options.logger.module = arguments.value("module");

@@ -27,6 +27,8 @@ struct Options {
   std::optional<std::string> metrics_path;
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
   std::uint64_t max_payload_bytes = kDefaultMaxPayloadBytes;
+  std::optional<std::string> metadata_file;
+  std::uint64_t mmds_limit_bytes = kDefaultMaxPayloadBytes;  ///< follows max_payload_bytes unless it is given
   std::optional<std::uint64_t> start_time_us;
   std::optional<std::uint64_t> start_time_cpu_us;
   std::uint64_t parent_cpu_time_us = 0;

@@ -12,6 +12,7 @@
 #include "vmm/base/result.h"
 #include "vmm/config/balloon.h"
 #include "vmm/config/boot.h"
+#include "vmm/config/cpu_template.h"
 #include "vmm/config/drive.h"
 #include "vmm/config/entropy.h"
 #include "vmm/config/machine.h"
@@ -40,6 +41,9 @@ struct PutMachineConfig {
 };
 struct PatchMachineConfig {
   MachineConfigPatch patch;
+};
+struct PutCpuConfig {
+  CustomCpuTemplate config;
 };
 struct PutBootSource {
   BootSource config;
@@ -123,7 +127,7 @@ struct UnplugDevice {
 
 using Command =
     std::variant<GetInstanceInfo, GetMachineConfig, GetFullConfig, GetBalloon, GetBalloonStatistics, GetBalloonHinting,
-                 GetMemoryHotplug, GetMmds, PutMachineConfig, PatchMachineConfig, PutBootSource, PutDrive,
+                 GetMemoryHotplug, GetMmds, PutMachineConfig, PatchMachineConfig, PutCpuConfig, PutBootSource, PutDrive,
                  PutNetworkInterface, PutPmem, PutVsock, PutBalloon, PutEntropy, PutMemoryHotplug, PutMmdsConfig,
                  PutLogger, PutMetrics, PutSerial, PutMmds, PatchMmds, InstanceStart, FlushMetrics, SendCtrlAltDel,
                  PauseVm, ResumeVm, PatchDrive, PatchNetworkInterface, PatchPmem, PatchBalloon, PatchBalloonStatistics,

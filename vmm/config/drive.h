@@ -22,7 +22,7 @@ struct DriveConfig {
   std::optional<std::string> partuuid;
   CacheType cache_type = CacheType::Unsafe;
   IoEngine io_engine = IoEngine::Sync;
-  RateLimiterConfig limits;
+  RateLimiterConfig limits = {};
 };
 
 /// PATCH of a running machine's drive: what is absent stays.

@@ -6,7 +6,7 @@
 namespace wisp {
 
 struct EntropyConfig {
-  RateLimiterConfig limits;
+  RateLimiterConfig limits = {};
 };
 
 }  // namespace wisp

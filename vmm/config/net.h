@@ -20,8 +20,8 @@ struct NetConfig {
   std::string host_dev_name;            ///< the TAP interface
   std::optional<MacAddress> guest_mac;  ///< absent: the driver chooses
   std::optional<std::uint16_t> mtu;
-  RateLimiterConfig rx_limits;
-  RateLimiterConfig tx_limits;
+  RateLimiterConfig rx_limits = {};
+  RateLimiterConfig tx_limits = {};
 };
 
 /// PATCH: what is absent stays.

@@ -24,6 +24,7 @@ struct LoggerConfig {
 struct MetricsConfig {
   std::string metrics_path;
   bool emit_id = false;
+  bool latency_histograms = false;  ///< adds the member "latency_histograms" to each line
   std::map<std::string, std::string> properties;
 };
 

@@ -12,7 +12,7 @@ struct PmemConfig {
   std::string path_on_host;
   bool root_device = false;
   bool read_only = false;
-  RateLimiterConfig limits;
+  RateLimiterConfig limits = {};
 };
 
 struct PmemPatch {

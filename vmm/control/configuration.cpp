@@ -47,12 +47,34 @@ Status check_boot_args(const std::optional<std::string>& boot_args) {
 
 Status Configuration::set_machine(const MachineConfig& config) {
   (void)WISP_TRY(check_machine(config));
+  if (balloon_ && balloon_->amount_mib > config.memory_mib) {
+    return Error(ErrorCode::InvalidArgument,
+                 "The memory size (MiB) is smaller than the previously set balloon device target size. (mem_size_mib "
+                 "was " +
+                     std::to_string(config.memory_mib) + ", amount_mib is " + std::to_string(balloon_->amount_mib) +
+                     ".)");
+  }
+  const std::optional<CpuTemplate> earlier = machine_.cpu_template;
   machine_ = config;
+  if (!config.cpu_template) {
+    machine_.cpu_template = earlier;  // a request that does not name one leaves it alone
+  } else {
+    cpu_template_.reset();
+    if (*config.cpu_template == CpuTemplate::None) {
+      machine_.cpu_template.reset();
+    }
+  }
   return {};
+}
+
+void Configuration::set_cpu_template(CustomCpuTemplate custom) {
+  machine_.cpu_template.reset();
+  cpu_template_ = std::move(custom);
 }
 
 Status Configuration::patch_machine(const MachineConfigPatch& patch) {
   MachineConfig changed = machine_;
+  changed.cpu_template = patch.cpu_template;
   changed.vcpu_count = patch.vcpu_count.value_or(changed.vcpu_count);
   changed.memory_mib = patch.memory_mib.value_or(changed.memory_mib);
   changed.smt = patch.smt.value_or(changed.smt);
@@ -92,6 +114,10 @@ Status Configuration::set_drive(DriveConfig config) {
                  "A root block device already exists! Set is_root_device to false for drive '" + config.drive_id +
                      "' or for the other one");
   }
+  if (config.is_root_device && std::ranges::any_of(pmem_, &PmemConfig::root_device)) {
+    return Error(ErrorCode::AlreadyExists,
+                 "Attempt to add block as a root device while the root device defined as a pmem device");
+  }
   auto disk = DiskFile::open(config);
   if (!disk.ok()) {
     return std::move(disk).error().with_prefix("Unable to create the virtio block device: Virtio backend error: ");
@@ -104,18 +130,6 @@ Status Configuration::set_drive(DriveConfig config) {
   }
   std::stable_partition(drives_.begin(), drives_.end(), [](const Drive& each) { return each.config.is_root_device; });
   return {};
-}
-
-FullConfig Configuration::full() const {
-  FullConfig full;
-  full.machine = machine_;
-  if (boot_) {
-    full.boot_source = boot_->source;
-  }
-  for (const Drive& drive : drives_) {
-    full.drives.push_back(drive.config);
-  }
-  return full;
 }
 
 }  // namespace wisp

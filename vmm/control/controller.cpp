@@ -9,16 +9,10 @@
 #include "vmm/base/resident.h"
 #include "vmm/control/lifecycle.h"
 #include "vmm/control/logger_config.h"
+#include "vmm/control/reply.h"
 
 namespace wisp {
 namespace {
-
-Result<Reply> reply_or_prefix(Status status, const char* prefix) {
-  if (!status.ok()) {
-    return std::move(status).error().with_prefix(prefix);
-  }
-  return Reply(Unit{});
-}
 
 /// Records how long a client waited for a pause or resume.
 class ClientLatency {
@@ -50,7 +44,8 @@ VmController::VmController(EventLoop& loop, MetricsRegistry& registry, MachineMe
       metrics_(metrics),
       options_(std::move(options)),
       on_end_(std::move(on_end)),
-      metrics_sink_(registry, options_.instance_id) {}
+      metrics_sink_(registry, options_.instance_id),
+      metadata_(options_.mmds_limit_bytes) {}
 
 Result<Reply> VmController::execute(Command command) {
   const ClientLatency latency(metrics_.latencies_us, command);
@@ -131,12 +126,46 @@ Result<Reply> VmController::on(PatchMachineConfig& command) {
   return reply_or_prefix(configuration_.patch_machine(command.patch), "Machine config error: ");
 }
 
+Result<Reply> VmController::on(PutCpuConfig& command) {
+  configuration_.set_cpu_template(std::move(command.config));
+  return Reply(Unit{});
+}
+
 Result<Reply> VmController::on(PutBootSource& command) {
   return reply_or_prefix(configuration_.set_boot_source(std::move(command.config)), "Boot source error: ");
 }
 
 Result<Reply> VmController::on(PutDrive& command) {
   return reply_or_prefix(configuration_.set_drive(std::move(command.config)), "Drive config error: ");
+}
+
+Result<Reply> VmController::on(PutNetworkInterface& command) {
+  return reply_or_prefix(configuration_.set_network_interface(std::move(command.config)), "Network config error: ");
+}
+
+Result<Reply> VmController::on(PutPmem& command) {
+  return reply_or_prefix(configuration_.set_pmem(std::move(command.config)), "Pmem config error: ");
+}
+
+Result<Reply> VmController::on(PutVsock& command) {
+  return reply_or_prefix(configuration_.set_vsock(std::move(command.config)), "Vsock config error: ");
+}
+
+Result<Reply> VmController::on(PutBalloon& command) {
+  return reply_or_prefix(configuration_.set_balloon(command.config), "Balloon config error: ");
+}
+
+Result<Reply> VmController::on(PutEntropy& command) {
+  configuration_.set_entropy(command.config);
+  return Reply(Unit{});
+}
+
+Result<Reply> VmController::on(PutMemoryHotplug& command) {
+  return reply_or_prefix(configuration_.set_memory_hotplug(command.config), "Memory hotplug config error: ");
+}
+
+Result<Reply> VmController::on(PutMmdsConfig& command) {
+  return reply_or_prefix(configuration_.set_mmds(std::move(command.config)), "MMMDS config error: ");
 }
 
 Result<Reply> VmController::on(PutLogger& command) {
@@ -179,27 +208,45 @@ Result<Reply> VmController::on(InstanceStart& /*command*/) {
   return reply_or_prefix(start_machine(), "Start microvm error: ");
 }
 
-Status VmController::start_machine() {
+Result<VmSpec> VmController::make_spec() {
   const auto& boot = configuration_.boot();
   if (!boot) {
     return Error(ErrorCode::WrongState,
                  "Cannot start microvm without kernel configuration. Set kernel_image_path with PUT /boot-source");
   }
   VmSpec spec{.machine = configuration_.machine(),
+              .custom_template = configuration_.cpu_template(),
               .kernel = boot->kernel.ref(),
               .initrd = std::nullopt,
-              .boot_args = boot->source.boot_args.value_or(kDefaultBootArgs),
-              .drives = {},
-              .serial = configuration_.serial(),
-              .boot_timer = options_.boot_timer,
-              .start_requested = boot_times_now()};
+              .boot_args = boot->source.boot_args.value_or(kDefaultBootArgs)};
   if (boot->initrd) {
     spec.initrd = boot->initrd->ref();
   }
   // The machine gets descriptors of its own, so that a failed start leaves the configuration whole.
   for (const auto& drive : configuration_.drives()) {
-    spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk.duplicate())});
+    spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk->duplicate())});
   }
+  for (const auto& interface : configuration_.network_interfaces()) {
+    spec.network_interfaces.push_back(NetInput{interface.config, WISP_TRY(interface.tap->duplicate())});
+  }
+  if (const auto& vsock = configuration_.vsock()) {
+    spec.vsock.emplace(VsockInput{vsock->config, WISP_TRY(vsock->listener->duplicate())});
+  }
+  spec.pmem = configuration_.pmem();
+  spec.balloon = configuration_.balloon();
+  spec.entropy = configuration_.entropy();
+  spec.memory_hotplug = configuration_.memory_hotplug();
+  if (const auto& mmds = configuration_.mmds()) {
+    spec.metadata.emplace(MetadataInput{*mmds, metadata_, options_.instance_id});
+  }
+  spec.serial = configuration_.serial();
+  spec.boot_timer = options_.boot_timer;
+  spec.start_requested = boot_times_now();
+  return spec;
+}
+
+Status VmController::start_machine() {
+  VmSpec spec = WISP_TRY(make_spec());
   // Everything that can fail comes before the machine is ours: a refused start leaves no machine running.
   std::unique_ptr<PeriodicTimer> metrics_timer;
   if (metrics_sink_.configured()) {
@@ -217,6 +264,7 @@ Status VmController::start_machine() {
   vm_->register_in(registry_);
   vm_->resume();
   state_ = VmState::Running;
+  configuration_.release_files();
   (void)metrics_sink_.flush();
   return {};
 }

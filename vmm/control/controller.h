@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "virtio/mmds/metadata_store.h"
 #include "vmm/config/command.h"
 #include "vmm/control/configuration.h"
 #include "vmm/control/metrics_sink.h"
@@ -22,9 +23,13 @@ namespace wisp {
 /// How long after the start the pages of code that made it are given back.
 inline constexpr std::uint64_t kTrimDelayMs = 300;
 
+/// The metadata store's size as JSON text, unless the command line says otherwise.
+inline constexpr std::size_t kDefaultMmdsLimitBytes = 51200;
+
 struct ControllerOptions {
   std::string instance_id = "anonymous-instance";
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
+  std::size_t mmds_limit_bytes = kDefaultMmdsLimitBytes;
 };
 
 class VmController final : public CommandPort {
@@ -56,8 +61,16 @@ class VmController final : public CommandPort {
   Result<Reply> on(GetFullConfig&);
   Result<Reply> on(PutMachineConfig&);
   Result<Reply> on(PatchMachineConfig&);
+  Result<Reply> on(PutCpuConfig&);
   Result<Reply> on(PutBootSource&);
   Result<Reply> on(PutDrive&);
+  Result<Reply> on(PutNetworkInterface&);
+  Result<Reply> on(PutPmem&);
+  Result<Reply> on(PutVsock&);
+  Result<Reply> on(PutBalloon&);
+  Result<Reply> on(PutEntropy&);
+  Result<Reply> on(PutMemoryHotplug&);
+  Result<Reply> on(PutMmdsConfig&);
   Result<Reply> on(PutLogger&);
   Result<Reply> on(PutMetrics&);
   Result<Reply> on(PutSerial&);
@@ -66,7 +79,26 @@ class VmController final : public CommandPort {
   Result<Reply> on(SendCtrlAltDel&);
   Result<Reply> on(PauseVm&);
   Result<Reply> on(ResumeVm&);
+  // controller_devices.cpp
+  Result<Reply> on(GetBalloon&);
+  Result<Reply> on(GetBalloonStatistics&);
+  Result<Reply> on(GetBalloonHinting&);
+  Result<Reply> on(GetMemoryHotplug&);
+  Result<Reply> on(GetMmds&);
+  Result<Reply> on(PutMmds&);
+  Result<Reply> on(PatchMmds&);
+  Result<Reply> on(PatchDrive&);
+  Result<Reply> on(PatchNetworkInterface&);
+  Result<Reply> on(PatchPmem&);
+  Result<Reply> on(PatchBalloon&);
+  Result<Reply> on(PatchBalloonStatistics&);
+  Result<Reply> on(StartBalloonHinting&);
+  Result<Reply> on(StopBalloonHinting&);
+  Result<Reply> on(PatchMemoryHotplug&);
+  Result<Reply> on(UnplugDevice&);
+  Status check_metadata_reachable() const;
   Status start_machine();
+  Result<VmSpec> make_spec();
 
   EventLoop& loop_;
   MetricsRegistry& registry_;
@@ -75,6 +107,7 @@ class VmController final : public CommandPort {
   std::function<void(ExitCode)> on_end_;
   Configuration configuration_;
   MetricsSink metrics_sink_;
+  MetadataStore metadata_;
   VmState state_ = VmState::NotStarted;
   std::deque<Pending> queue_;
   bool busy_ = false;

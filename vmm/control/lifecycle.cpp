@@ -17,6 +17,7 @@ constexpr std::array kTable = {
     Allowed::Always,       // GetMmds
     Allowed::BeforeStart,  // PutMachineConfig
     Allowed::BeforeStart,  // PatchMachineConfig
+    Allowed::BeforeStart,  // PutCpuConfig
     Allowed::BeforeStart,  // PutBootSource
     Allowed::BeforeStart,  // PutDrive
     Allowed::BeforeStart,  // PutNetworkInterface

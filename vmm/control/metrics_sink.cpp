@@ -56,6 +56,7 @@ Status MetricsSink::configure(const MetricsConfig& config) {
     extra += '}';
   }
   extra_members_ = std::move(extra);
+  histograms_ = config.latency_histograms ? Histograms::Shown : Histograms::Hidden;
   fd_ = std::move(fd).value();
   return {};
 }
@@ -64,7 +65,7 @@ Status MetricsSink::flush() {
   if (!configured()) {
     return {};
   }
-  const std::string line = registry_.render_flush(extra_members_);
+  const std::string line = registry_.render_flush(extra_members_, histograms_);
   const ssize_t written = ::write(fd_.raw(), line.data(), line.size());
   if (written == static_cast<ssize_t>(line.size())) {
     return {};

@@ -35,6 +35,7 @@ class MetricsSink {
   MetricsRegistry& registry_;
   std::string instance_id_;
   Fd fd_;
+  Histograms histograms_ = Histograms::Hidden;
   std::string extra_members_;
   OwnMetrics own_metrics_;
 };

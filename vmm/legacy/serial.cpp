@@ -98,16 +98,21 @@ std::uint8_t Serial::ReceiveFifo::pop() {
   return byte;
 }
 
-Result<std::unique_ptr<Serial>> Serial::create(SerialOutput output) {
+Result<std::unique_ptr<Serial>> Serial::create(SerialOutput output, const TokenBucketConfig& limit,
+                                               const Clock& clock) {
   EventFd interrupt = WISP_TRY(EventFd::create());
   EventFd room_event = WISP_TRY(EventFd::create());
-  return std::make_unique<Serial>(PrivateTag{}, std::move(output), std::move(interrupt), std::move(room_event));
+  return std::make_unique<Serial>(PrivateTag{}, std::move(output), std::move(interrupt), std::move(room_event), limit,
+                                  clock);
 }
 
-Serial::Serial(PrivateTag /*tag*/, SerialOutput output, EventFd interrupt, EventFd room_event)
+Serial::Serial(PrivateTag /*tag*/, SerialOutput output, EventFd interrupt, EventFd room_event,
+               const TokenBucketConfig& limit, const Clock& clock)
     : output_(std::move(output)),
+      clock_(clock),
       interrupt_(std::move(interrupt)),
       room_event_(std::move(room_event)),
+      limit_(limit, clock.now_ns()),
       modem_status_(kMsrConnected) {}
 
 void Serial::read(std::uint64_t offset, std::span<std::byte> data) {
@@ -229,14 +234,23 @@ void Serial::write_transmitter(std::uint8_t value) {
   const Causes before = causes();
   transmitter_empty_pending_ = true;
   if ((modem_control_ & kMcrLoopback) == 0) {
-    const bool written = output_.put(std::byte{value}) == SerialOutput::Outcome::Written;
-    (written ? metrics_.flush_count : metrics_.missed_write_count).add();
+    send(std::byte{value});
   } else if (received_.room() > 0) {
     received_.push(value);
   } else {
     line_errors_ |= kLsrOverrun;
   }
   signal_new(before);
+}
+
+void Serial::send(std::byte byte) {
+  if (!limit_.has(1, clock_.now_ns())) {
+    metrics_.rate_limiter_dropped_bytes.add();
+    return;
+  }
+  limit_.charge(1);
+  const bool written = output_.put(byte) == SerialOutput::Outcome::Written;
+  (written ? metrics_.flush_count : metrics_.missed_write_count).add();
 }
 
 void Serial::write_interrupt_enable(std::uint8_t value) {

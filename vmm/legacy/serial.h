@@ -25,6 +25,8 @@
 #include <span>
 #include <vector>
 
+#include "virtio/limit/token_bucket.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/metrics.h"
 #include "vmm/bus/bus.h"
 #include "vmm/events/event_fd.h"
@@ -49,7 +51,9 @@ struct SerialMetrics {
 
 class Serial final : public BusDevice {
  public:
-  static Result<std::unique_ptr<Serial>> create(SerialOutput output);
+  /// Output beyond `limit` (tokens are bytes) is dropped and counted; time is the clock's.
+  static Result<std::unique_ptr<Serial>> create(SerialOutput output, const TokenBucketConfig& limit = {},
+                                                const Clock& clock = monotonic_clock());
 
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
@@ -67,7 +71,8 @@ class Serial final : public BusDevice {
   struct PrivateTag {};
 
  public:
-  Serial(PrivateTag tag, SerialOutput output, EventFd interrupt, EventFd room_event);
+  Serial(PrivateTag tag, SerialOutput output, EventFd interrupt, EventFd room_event, const TokenBucketConfig& limit,
+         const Clock& clock);
 
  private:
   /// Interrupt causes, as bits that match the enable bits of IER.
@@ -94,6 +99,7 @@ class Serial final : public BusDevice {
   std::uint8_t read_line_status();
   std::uint8_t read_modem_status();
   void write_transmitter(std::uint8_t value);
+  void send(std::byte byte);
   void write_interrupt_enable(std::uint8_t value);
   void write_fifo_control(std::uint8_t value);
   void write_modem_control(std::uint8_t value);
@@ -103,11 +109,13 @@ class Serial final : public BusDevice {
   void announce_room();
 
   const SerialOutput output_;
+  const Clock& clock_;
   const EventFd interrupt_;
   const EventFd room_event_;
   SerialMetrics metrics_;
 
   std::mutex mutex_;  // leaf lock for everything below; held for at most one non-blocking write to the sink
+  TokenBucket limit_;
   ReceiveFifo received_;
   bool transmitter_empty_pending_ = false;
   bool room_wanted_ = false;

@@ -25,6 +25,10 @@ PageBacking backing_of(HugePages pages) {
   return PageBacking::Normal;
 }
 
+arch::DiskAccess access_of(bool is_read_only) {
+  return is_read_only ? arch::DiskAccess::ReadOnly : arch::DiskAccess::ReadWrite;
+}
+
 /// AMX state is large and the kernel gives it to guests on request only. Hosts without AMX refuse, which is no error.
 void request_guest_amx() {
   constexpr unsigned long kArchReqXcompGuestPerm = 0x1025;
@@ -44,6 +48,7 @@ Result<std::unique_ptr<Vm>> Vm::build(VmSpec spec, EventLoop& loop, MachineMetri
 Result<std::unique_ptr<Vm>> VmBuilder::build() {
   WISP_LOG(Debug, "event_start: build microvm for boot");
   template_ = WISP_TRY(arch::resolve_template(spec_.custom_template, spec_.machine.cpu_template, arch::host_cpuid));
+  (void)WISP_TRY(open_pmem());
   (void)WISP_TRY(map_memory());
   (void)WISP_TRY(load_boot_image());
   (void)WISP_TRY(create_kvm());
@@ -53,32 +58,80 @@ Result<std::unique_ptr<Vm>> VmBuilder::build() {
   return std::move(vm_);
 }
 
-Status VmBuilder::map_memory() {
-  const auto ranges = arch::ram_ranges(spec_.machine.memory_mib * kBytesPerMib);
-  vm_->memory_.emplace(WISP_TRY(GuestMemory::create(ranges, backing_of(spec_.machine.huge_pages))));
+Status VmBuilder::open_pmem() {
+  for (const PmemConfig& config : spec_.pmem) {
+    pmem_files_.push_back(WISP_TRY(PmemFile::open(config)));
+  }
   return {};
 }
 
+Status VmBuilder::map_memory() {
+  const auto ranges = arch::ram_ranges(spec_.machine.memory_mib * kBytesPerMib);
+  std::vector<std::uint64_t> pmem_sizes_bytes;
+  for (const PmemFile& file : pmem_files_) {
+    pmem_sizes_bytes.push_back(file.size_bytes());
+  }
+  const std::uint64_t hotplug_size_bytes =
+      spec_.memory_hotplug ? spec_.memory_hotplug->total_size_mib * kBytesPerMib : 0;
+  addresses_ = WISP_TRY(plan_addresses(ranges, hotplug_size_bytes, pmem_sizes_bytes));
+  std::optional<HotplugRange> hotplug;
+  if (addresses_.hotplug) {
+    hotplug =
+        HotplugRange{{*addresses_.hotplug, hotplug_size_bytes}, spec_.memory_hotplug->block_size_mib * kBytesPerMib};
+  }
+  vm_->memory_.emplace(WISP_TRY(GuestMemory::create(ranges, backing_of(spec_.machine.huge_pages), hotplug)));
+  return {};
+}
+
+DirtyLogging VmBuilder::dirty_logging() const {
+  return spec_.machine.track_dirty_pages ? DirtyLogging::On : DirtyLogging::Off;
+}
+
+/// In the order of add_virtio_devices().
 std::vector<arch::BootDevice> VmBuilder::boot_devices() const {
   std::vector<arch::BootDevice> devices;
-  for (std::uint32_t index = 0; index < spec_.drives.size(); ++index) {
-    const DriveConfig& drive = spec_.drives[index].config;
-    arch::BootDevice device{arch::mmio_slot(index), std::nullopt};
-    if (drive.is_root_device) {
-      device.root =
-          arch::RootDisk{drive.is_read_only ? arch::DiskAccess::ReadOnly : arch::DiskAccess::ReadWrite, drive.partuuid};
-    }
-    devices.push_back(std::move(device));
+  const auto add = [&](std::optional<arch::RootDisk> root = std::nullopt) {
+    devices.push_back({arch::mmio_slot(static_cast<std::uint32_t>(devices.size())), std::move(root)});
+  };
+  if (spec_.balloon) {
+    add();
+  }
+  for (const DriveInput& drive : spec_.drives) {
+    drive.config.is_root_device
+        ? add(arch::RootDisk{.access = access_of(drive.config.is_read_only), .partuuid = drive.config.partuuid})
+        : add();
+  }
+  for (std::size_t index = 0; index < spec_.network_interfaces.size(); ++index) {
+    add();
+  }
+  for (std::uint32_t index = 0; index < spec_.pmem.size(); ++index) {
+    const PmemConfig& pmem = spec_.pmem[index];
+    pmem.root_device ? add(arch::RootDisk{.access = access_of(pmem.read_only), .pmem_index = index}) : add();
+  }
+  const std::size_t singles = std::size_t{spec_.vsock.has_value()} + std::size_t{spec_.entropy.has_value()} +
+                              std::size_t{spec_.memory_hotplug.has_value()};
+  for (std::size_t index = 0; index < singles; ++index) {
+    add();
   }
   return devices;
 }
 
-Status VmBuilder::load_boot_image() {
-  if (spec_.drives.size() > arch::kMaxMmioDevices) {
+Status VmBuilder::check_device_count() const {
+  const std::size_t count = spec_.drives.size() + spec_.network_interfaces.size() + spec_.pmem.size() +
+                            std::size_t{spec_.balloon.has_value()} + std::size_t{spec_.vsock.has_value()} +
+                            std::size_t{spec_.entropy.has_value()} + std::size_t{spec_.memory_hotplug.has_value()};
+  if (count > arch::kMaxMmioDevices) {
     return Error(ErrorCode::LimitExceeded,
-                 "Could not attach device: Could not allocate GSI: " + std::to_string(spec_.drives.size()) +
-                     " drives are configured, " + std::to_string(arch::kMaxMmioDevices) + " fit. Remove some");
+                 "Could not attach device: Could not allocate GSI: The requested resource is "
+                 "not available. (" +
+                     std::to_string(count) + " devices are configured, " + std::to_string(arch::kMaxMmioDevices) +
+                     " fit. Remove some.)");
   }
+  return {};
+}
+
+Status VmBuilder::load_boot_image() {
+  (void)WISP_TRY(check_device_count());
   const auto devices = boot_devices();
   boot_ = WISP_TRY(arch::prepare_boot(*vm_->memory_, arch::BootInputs{.kernel = spec_.kernel,
                                                                       .initrd = spec_.initrd,
@@ -92,8 +145,8 @@ Status VmBuilder::create_kvm() {
   const KvmSystem system = WISP_TRY(KvmSystem::open("/dev/kvm", template_.capabilities));
   vm_->kvm_.emplace(WISP_TRY(system.create_vm()));
   const KvmVm& kvm = *vm_->kvm_;
-  const auto logging = spec_.machine.track_dirty_pages ? DirtyLogging::On : DirtyLogging::Off;
-  (void)WISP_TRY(KvmSlots::register_all(kvm, *vm_->memory_, logging));
+  (void)WISP_TRY(KvmSlots::register_all(kvm, *vm_->memory_, dirty_logging()));
+  (void)WISP_TRY(register_pmem(kvm));
   (void)WISP_TRY(kvm.set_tss_address(arch::kKvmTss.start.value()));
   (void)WISP_TRY(kvm.create_irqchip());
   (void)WISP_TRY(kvm.create_pit());
@@ -113,18 +166,19 @@ Status VmBuilder::add_devices() {
   if (spec_.boot_timer == BootTimerDevice::Present) {
     (void)WISP_TRY(devices.add_boot_timer(spec_.start_requested));
   }
-  return add_drives();
+  return add_virtio_devices();
 }
 
-Status VmBuilder::add_drives() {
-  for (DriveInput& drive : spec_.drives) {
-    auto device = BlockDevice::create(drive.config, std::move(drive.disk), loop_);
-    if (!device.ok()) {
-      return std::move(device).error().with_prefix("Could not attach device: drive '" + drive.config.drive_id + "': ");
-    }
-    const BlockDevice* const block = device.value().get();
-    (void)WISP_TRY(vm_->devices_->add_virtio(std::move(device).value()));
-    vm_->drives_.push_back(block);
+/// Behind the slots of the memory itself. A read-only device is read-only to the processor, too: its driver does not
+/// know.
+Status VmBuilder::register_pmem(const KvmVm& kvm) {
+  auto slot_id = static_cast<std::uint32_t>(vm_->memory_->region_count());
+  for (std::size_t index = 0; index < pmem_files_.size(); ++index) {
+    const SlotAccess access = spec_.pmem[index].read_only ? SlotAccess::ReadOnly : SlotAccess::ReadWrite;
+    (void)WISP_TRY(KvmSlots::register_mapping(kvm, slot_id++, addresses_.pmem[index], pmem_files_[index], access));
+  }
+  if (spec_.memory_hotplug) {
+    vm_->hotplug_slots_.emplace(*vm_->kvm_, *vm_->memory_, slot_id, dirty_logging());
   }
   return {};
 }

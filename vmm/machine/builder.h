@@ -1,6 +1,7 @@
 // VmBuilder: makes a machine, whole or not at all.
 //
 // The order of the steps is the point; each has its reason:
+//   files             persistent memory is opened and mapped; its sizes decide where it lies
 //   memory            mapped, not touched
 //   boot image        the files are checked before any KVM object exists: the commonest mistakes cost nothing
 //   KVM VM, slots     all memory slots before any in-kernel device: the other order waits for grace periods
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "vmm/arch/x86_64/boot.h"
+#include "vmm/machine/address_plan.h"
 #include "vmm/machine/vm.h"
 
 namespace wisp {
@@ -22,11 +24,26 @@ class VmBuilder {
   Result<std::unique_ptr<Vm>> build();
 
  private:
+  Status open_pmem();
   Status map_memory();
   Status create_kvm();
+  Status check_device_count() const;
   Status load_boot_image();
+  Status register_pmem(const KvmVm& kvm);
   Status add_devices();
+  // builder_devices.cpp: the virtio devices, in the order in which the guest finds them
+  Status add_virtio_devices();
+  Status add_balloon();
   Status add_drives();
+  Status add_network_interfaces();
+  Status add_pmem();
+  Status add_vsock();
+  Status add_entropy();
+  Status add_memory_hotplug();
+  Result<std::unique_ptr<FrameDetour>> metadata_detour(const std::string& iface_id);
+  template <typename Device>
+  Status attach(const std::string& name, Result<std::unique_ptr<Device>> device);
+  DirtyLogging dirty_logging() const;
   Status create_vcpus();
   Status set_up_vcpu(const KvmVcpu& vcpu);
   std::vector<arch::BootDevice> boot_devices() const;
@@ -35,6 +52,8 @@ class VmBuilder {
   EventLoop& loop_;
   std::unique_ptr<Vm> vm_;
   CustomCpuTemplate template_;
+  std::vector<PmemFile> pmem_files_;
+  AddressPlan addresses_;
   arch::BootState boot_;
   std::vector<kvm_cpuid_entry2> cpuid_;
   std::vector<kvm_msr_entry> template_msrs_;

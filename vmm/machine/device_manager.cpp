@@ -7,11 +7,12 @@
 namespace wisp {
 
 Status DeviceManager::add_serial(const SerialConfig& config) {
+  const TokenBucketConfig limit = config.limit.value_or(TokenBucketConfig{});
   if (config.serial_out_path) {
     Fd sink = WISP_TRY(open_line_sink("serial output file", *config.serial_out_path));
-    serial_ = WISP_TRY(Serial::create(SerialOutput::owned(std::move(sink))));
+    serial_ = WISP_TRY(Serial::create(SerialOutput::owned(std::move(sink)), limit));
   } else {
-    serial_ = WISP_TRY(Serial::create(SerialOutput::shared(FdRef(STDOUT_FILENO))));
+    serial_ = WISP_TRY(Serial::create(SerialOutput::shared(FdRef(STDOUT_FILENO)), limit));
     const FdRef input(STDIN_FILENO);
     if (SerialInput::accepts(input)) {
       if (auto raw = RawTerminal::enter(input)) {

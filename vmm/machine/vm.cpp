@@ -92,9 +92,7 @@ Status Vm::send_ctrl_alt_del() {
 
 void Vm::register_in(MetricsRegistry& registry) const {
   devices_->register_in(registry);
-  for (const BlockDevice* drive : drives_) {
-    registry.add_instance("block", drive->drive_id(), block_metric_fields(drive->metrics()));
-  }
+  live_.register_in(registry);
 }
 
 void Vm::on_finished(std::uint32_t /*index*/, VcpuEnd end_reason) {

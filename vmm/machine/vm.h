@@ -16,7 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "virtio/block/device.h"
 #include "vmm/base/exit_code.h"
 #include "vmm/config/boot_timer.h"
 #include "vmm/config/command.h"
@@ -25,6 +24,8 @@
 #include "vmm/events/periodic_timer.h"
 #include "vmm/kvm/system.h"
 #include "vmm/machine/device_manager.h"
+#include "vmm/machine/hotplug_slots.h"
+#include "vmm/machine/live_devices.h"
 #include "vmm/machine/vcpu.h"
 
 namespace wisp {
@@ -38,18 +39,38 @@ struct DriveInput {
   DriveConfig config;
   DiskFile disk;
 };
+struct NetInput {
+  NetConfig config;
+  Tap tap;
+};
+struct VsockInput {
+  VsockConfig config;
+  VsockListener listener;
+};
+struct MetadataInput {
+  MmdsConfig config;
+  MetadataStore& store;  ///< outlives the machine
+  std::string instance_id;
+};
 
 /// Everything that a machine is built from; descriptors are borrowed for the length of the build.
 struct VmSpec {
   MachineConfig machine;
-  std::optional<CustomCpuTemplate> custom_template;  ///< goes before machine.cpu_template
+  std::optional<CustomCpuTemplate> custom_template = {};  ///< goes before machine.cpu_template
   FdRef kernel;
   std::optional<FdRef> initrd;
   std::string boot_args;
-  std::vector<DriveInput> drives;  ///< root device first
-  SerialConfig serial;
+  std::vector<DriveInput> drives = {};  ///< root device first
+  std::vector<NetInput> network_interfaces = {};
+  std::vector<PmemConfig> pmem = {};
+  std::optional<VsockInput> vsock = {};
+  std::optional<BalloonConfig> balloon = {};
+  std::optional<EntropyConfig> entropy = {};
+  std::optional<MemoryHotplugConfig> memory_hotplug = {};
+  std::optional<MetadataInput> metadata = {};
+  SerialConfig serial = {};
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
-  BootTimes start_requested;  ///< time zero of the boot timer
+  BootTimes start_requested = {};  ///< time zero of the boot timer
 };
 
 class Vm final : public VcpuObserver {
@@ -65,6 +86,8 @@ class Vm final : public VcpuObserver {
   /// Only while running and not pausing already.
   void pause(PauseDone done);
   Status send_ctrl_alt_del();
+  /// For changes and questions while the guest runs.
+  LiveDevices& live_devices() { return live_; }
   /// Adds the groups of this machine's devices.
   void register_in(MetricsRegistry& registry) const;
 
@@ -94,8 +117,11 @@ class Vm final : public VcpuObserver {
   bool ended_ = false;
   std::optional<GuestMemory> memory_;
   std::optional<KvmVm> kvm_;
+  std::optional<KvmHotplugSlots> hotplug_slots_;
+  std::unique_ptr<MetadataService> metadata_;  // ends after the network devices that reach it
+  MmdsMetrics metadata_metrics_;
   std::unique_ptr<DeviceManager> devices_;
-  std::vector<const BlockDevice*> drives_;  // owned by their transports
+  LiveDevices live_;  // points into devices_
   PauseStep pause_step_ = PauseStep::None;
   std::uint64_t pause_started_us_ = 0;
   std::size_t parked_count_ = 0;

@@ -46,7 +46,9 @@ std::optional<std::size_t> find_separator(std::string_view text) {
 }  // namespace
 
 std::string root_argument(const RootDisk& disk) {
-  const std::string device = disk.partuuid ? "PARTUUID=" + *disk.partuuid : "/dev/vda";
+  const std::string device = disk.pmem_index ? "/dev/pmem" + std::to_string(*disk.pmem_index)
+                             : disk.partuuid ? "PARTUUID=" + *disk.partuuid
+                                             : "/dev/vda";
   return "root=" + device + (disk.access == DiskAccess::ReadOnly ? " ro" : " rw");
 }
 

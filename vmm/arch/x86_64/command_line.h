@@ -24,7 +24,8 @@ enum class DiskAccess { ReadOnly, ReadWrite };
 /// How the kernel finds its root file system.
 struct RootDisk {
   DiskAccess access = DiskAccess::ReadWrite;
-  std::optional<std::string> partuuid;  ///< absent: the first virtio disk, whole
+  std::optional<std::string> partuuid = std::nullopt;      ///< absent: the whole device
+  std::optional<std::uint32_t> pmem_index = std::nullopt;  ///< persistent memory N; absent: the first virtio disk
 };
 
 /// "root=/dev/vda rw", "root=PARTUUID=<id> ro"

@@ -47,6 +47,8 @@ inline constexpr std::uint64_t kLowRamEnd = 3 * kGib;
 inline constexpr std::uint64_t kHighRamStart = 4 * kGib;
 inline constexpr std::uint64_t kHighRamEnd = 256 * kGib;
 inline constexpr std::uint64_t kFarRamStart = 512 * kGib;
+/// Memory of devices (hot-pluggable, persistent) lies from the end of far RAM to here.
+inline constexpr std::uint64_t kDeviceMemoryEnd = 1024 * kGib;
 
 // Devices.
 inline constexpr GuestRange kBootTimer{GuestAddress(0xc0000000), 0x1000};
