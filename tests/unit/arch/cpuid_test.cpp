@@ -260,6 +260,91 @@ TEST_CASE("The largest machine fits every field") {
   CHECK(at(entries, 0xb, 1).ebx == 32);
 }
 
+std::uint32_t shared_by(const kvm_cpuid_entry2& cache) {
+  return ((cache.eax >> 14) & 0xfff) + 1;
+}
+
+// Every machine: what the leaves say together must be one topology.
+void check_common_topology(const Entries& entries, std::uint8_t vcpus, std::uint32_t threads, std::uint32_t index) {
+  const std::uint32_t max_ids = (at(entries, 1).ebx >> 16) & 0xff;
+  CHECK(max_ids >= vcpus);
+  CHECK(max_ids < 2U * vcpus);
+  CHECK((max_ids & (max_ids - 1)) == 0);
+  CHECK((at(entries, 1).ebx >> 24) == index);
+  CHECK(((at(entries, 1).edx >> 28) & 1) == (vcpus > 1 ? 1 : 0));
+  CHECK(at(entries, 0xb, 0).eax == (threads == 2 ? 1 : 0));
+  CHECK(at(entries, 0xb, 0).ebx == threads);
+  CHECK(at(entries, 0xb, 0).ecx == 0x100);
+  CHECK(at(entries, 0xb, 0).edx == index);
+  CHECK(at(entries, 0xb, 1).eax == 5);
+  CHECK(at(entries, 0xb, 1).ebx == vcpus);
+  CHECK(at(entries, 0xb, 1).ecx == 0x201);
+  CHECK(at(entries, 0xb, 1).edx == index);
+}
+
+TEST_CASE("Intel: 1 to 32 vCPUs with and without SMT give one consistent topology on every vCPU") {
+  const int vcpu_count = GENERATE(range(1, 33));
+  const Smt smt = GENERATE(Smt::Off, Smt::On);
+  const auto vcpus = static_cast<std::uint8_t>(vcpu_count);
+  CAPTURE(vcpu_count, smt == Smt::On);
+  const std::uint32_t threads = smt == Smt::On && vcpus > 1 ? 2 : 1;
+  for (std::uint8_t index = 0; index < vcpus; ++index) {
+    const Entries entries = normalized({.vcpu_count = vcpus, .smt = smt}, &intel_host, index);
+    check_common_topology(entries, vcpus, threads, index);
+    for (std::uint32_t level = 0; level < 2; ++level) {
+      const kvm_cpuid_entry2& first = at(entries, 0xb, level);
+      const kvm_cpuid_entry2& second = at(entries, 0x1f, level);
+      CHECK(std::memcmp(&first.eax, &second.eax, 4 * sizeof(first.eax)) == 0);
+    }
+    for (std::uint32_t subleaf = 0; subleaf < 4; ++subleaf) {
+      const kvm_cpuid_entry2& cache = at(entries, 4, subleaf);
+      CHECK(shared_by(cache) == (subleaf < 3 ? threads : vcpus));
+      CHECK((cache.eax >> 26) + 1 == (vcpus + threads - 1) / threads);
+    }
+  }
+}
+
+TEST_CASE("AMD: 1 to 32 vCPUs with and without SMT give one consistent topology on every vCPU") {
+  const int vcpu_count = GENERATE(range(1, 33));
+  const Smt smt = GENERATE(Smt::Off, Smt::On);
+  const auto vcpus = static_cast<std::uint8_t>(vcpu_count);
+  CAPTURE(vcpu_count, smt == Smt::On);
+  const std::uint32_t threads = smt == Smt::On && vcpus > 1 ? 2 : 1;
+  for (std::uint8_t index = 0; index < vcpus; ++index) {
+    const Entries entries = normalized({.vcpu_count = vcpus, .smt = smt}, &amd_host, index);
+    check_common_topology(entries, vcpus, threads, index);
+    CHECK((at(entries, 0x80000008).ecx & 0xff) + 1 == vcpus);
+    for (std::uint32_t subleaf = 0; subleaf < 4; ++subleaf) {
+      CHECK(shared_by(at(entries, 0x8000001d, subleaf)) == (subleaf < 3 ? threads : vcpus));
+    }
+    CHECK(at(entries, 0x8000001e).eax == index);
+    CHECK((at(entries, 0x8000001e).ebx & 0xffff) == ((threads - 1) << 8 | index / threads));
+    CHECK((at(entries, 0x8000001e).ecx & 0x7ff) == 0);
+  }
+}
+
+TEST_CASE("Leaf 0x1f is there only where KVM offers it") {
+  Entries entries = supported();
+  entries.erase(std::remove_if(entries.begin(), entries.end(), [](const auto& each) { return each.function == 0x1f; }),
+                entries.end());
+  normalize_cpuid(entries, {.vcpu_count = 2, .smt = Smt::On}, &intel_host);
+  CHECK(count(entries, 0x1f) == 0);
+}
+
+TEST_CASE("A second normalisation changes nothing") {
+  const HostCpuid host = GENERATE(&intel_host, &amd_host, &other_host);
+  const CpuTopology topology{.vcpu_count = 6, .smt = Smt::On};
+  const Entries once = normalized(topology, host, 5);
+  Entries twice = once;
+  normalize_cpuid(twice, topology, host);
+  set_cpu_identity(twice, topology, 5);
+  REQUIRE(twice.size() == once.size());
+  for (const kvm_cpuid_entry2& each : once) {
+    const kvm_cpuid_entry2& again = at(twice, each.function, each.index);
+    CHECK(std::memcmp(&again, &each, sizeof(each)) == 0);
+  }
+}
+
 TEST_CASE("The host's own CPUID can be asked") {
   const kvm_cpuid_entry2 vendor = host_cpuid(0, 0);
   CHECK(vendor.eax >= 1);
