@@ -57,15 +57,19 @@ void TokenAuthority::sign(Claim& claim) const {
   crypto_generichash_final(&state, claim.mac.data(), kMacBytes);
 }
 
+std::string TokenAuthority::write(Claim& claim) const {
+  sign(claim);
+  std::array<char, kTokenLength + 1> text{};
+  sodium_bin2base64(text.data(), text.size(), claim.bytes(), sizeof(claim), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+  return text.data();
+}
+
 std::string TokenAuthority::issue(std::uint32_t ttl_seconds) {
   WISP_ASSERT(ttl_seconds >= kMinTokenTtlSeconds && ttl_seconds <= kMaxTokenTtlSeconds);
   Claim claim;
   claim.expiry_ms = clock_->now_ns() / kNsPerMs + ttl_seconds * kMsPerSecond;
   claim.serial = ++serial_;
-  sign(claim);
-  std::array<char, kTokenLength + 1> text{};
-  sodium_bin2base64(text.data(), text.size(), claim.bytes(), sizeof(claim), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-  return text.data();
+  return write(claim);
 }
 
 bool TokenAuthority::accepts(std::string_view token) const {
@@ -77,10 +81,9 @@ bool TokenAuthority::accepts(std::string_view token) const {
       length != sizeof(claim)) {
     return false;
   }
-  const auto stated = claim.mac;
-  sign(claim);
-  return sodium_memcmp(stated.data(), claim.mac.data(), kMacBytes) == 0 &&
-         clock_->now_ns() / kNsPerMs < claim.expiry_ms;
+  // The text is compared, not the MAC: the decoder takes some bytes above 127 for letters, and a token has one spelling.
+  const std::string right = write(claim);
+  return sodium_memcmp(right.data(), token.data(), kTokenLength) == 0 && clock_->now_ns() / kNsPerMs < claim.expiry_ms;
 }
 
 }  // namespace wisp::mmds

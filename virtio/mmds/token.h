@@ -42,6 +42,7 @@ class TokenAuthority {
   TokenAuthority(std::string instance_id, const Clock& clock, const Key& key)
       : instance_id_(std::move(instance_id)), clock_(&clock), key_(key) {}
   void sign(Claim& claim) const;
+  std::string write(Claim& claim) const;
 
   std::string instance_id_;
   const Clock* clock_;
