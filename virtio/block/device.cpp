@@ -205,10 +205,11 @@ void BlockDevice::switch_medium_if_idle() {
   }
   unwatch(*backend_);
   backend_ = std::move(next_->backend);
+  // What a failed flush has lost is lost: only another file starts afresh, the same one opened again does not.
+  flush_failed_ = flush_failed_ && profile_.device_id == next_->device_id;
   profile_.device_id = next_->device_id;
   profile_.shape = next_->shape;
   next_.reset();
-  flush_failed_ = false;  // that was the old file
   wait_ = wait_ == Wait::Engine ? Wait::None : wait_;
   capacity_.store(profile_.shape.sector_count, std::memory_order_release);
   signals().config_changed();
@@ -295,8 +296,8 @@ void BlockDevice::answer_at_once(DescriptorChain chain, BlockRequest& request) {
   if (request.defect != RequestDefect::None) {
     const bool unsupported = request.defect == RequestDefect::UnsupportedType;
     (unsupported ? metrics_.invalid_reqs_count : metrics_.execute_fails).add();
-    WISP_LOG_LIMITED(Warn, "%s: refused a request: %s (%s)", name().c_str(),
-                     request_defect_name(request.defect), chain_defect_name(chain.defect()));
+    WISP_LOG_LIMITED(Warn, "%s: refused a request: %s (%s)", name().c_str(), request_defect_name(request.defect),
+                     chain_defect_name(chain.defect()));
   } else if (request.op == BlockOp::Flush) {
     metrics_.invalid_reqs_count.add();
     answer = BlockStatus::IoError;  // an earlier flush has failed
@@ -329,8 +330,8 @@ void BlockDevice::count_transfer(const InFlight& entry, const IoOutcome& outcome
   if (outcome.sys_errno != 0) {
     metrics_.invalid_reqs_count.add();
     flush_failed_ = flush_failed_ || entry.request.op == BlockOp::Flush;
-    WISP_LOG_LIMITED(Error, "%s: a request failed on the host: errno %d after %u bytes",
-                     name().c_str(), outcome.sys_errno, outcome.moved_bytes);
+    WISP_LOG_LIMITED(Error, "%s: a request failed on the host: errno %d after %u bytes", name().c_str(),
+                     outcome.sys_errno, outcome.moved_bytes);
     return;
   }
   const std::uint64_t duration_us = (clock_->now_ns() - entry.started_ns) / kNsPerUs;

@@ -31,9 +31,9 @@ struct NewDisk {
       : backend(std::make_unique<ScriptedBackend>(sectors * 512)), raw(backend.get()), sector_count(sectors) {
     std::fill(raw->disk.begin(), raw->disk.end(), static_cast<std::byte>(content));
   }
-  Status put_into(BlockDevice& device, Access access = Access::ReadWrite) {
+  Status put_into(BlockDevice& device, Access access = Access::ReadWrite, char letter = 'n') {
     DeviceId id{};
-    id.fill(std::byte{'n'});
+    id.fill(static_cast<std::byte>(letter));
     return device.replace_medium({id, {sector_count, access}, std::move(backend)});
   }
   std::unique_ptr<ScriptedBackend> backend;
@@ -238,6 +238,21 @@ TEST_CASE("flushes that failed on the old file do not fail on the new one") {
   rig.backend = next.raw;
   CHECK(rig.run(rig.driver.build(3, kFlushType, 0, 0, 0)) == 1);
   CHECK(rig.driver.status(3) == kOk);
+}
+
+TEST_CASE("flushes that failed go on failing when the same file is opened again") {
+  ScriptedRig rig;
+  rig.driver.offer(0, kFlushType, 0, 0, 0);
+  rig.kick();
+  rig.backend->finish(0, EIO);
+  rig.turn();
+  NewDisk same(kDiskSectors * 2);
+  REQUIRE(same.put_into(*rig.device, Access::ReadWrite, 'd').ok());
+  rig.driver.offer(3, kFlushType, 0, 0, 0);
+  rig.kick();
+  CHECK(same.raw->pending.empty());
+  CHECK(rig.driver.status(3) == kIoErr);
+  CHECK(capacity(*rig.device) == kDiskSectors * 2);
 }
 
 TEST_CASE("a replacement with another access is refused and changes nothing") {
