@@ -76,8 +76,7 @@ Result<ParsedRequest> patch_machine(const RequestView& request) {
 
 Status check_same_id(const RequestView& request, std::string_view id) {
   if (id != request.second) {
-    return Error(ErrorCode::InvalidArgument, "The id from the path [" + std::string(request.second) +
-                                                 "] does not match the id from the body [" + std::string(id) + "]!");
+    return Error(ErrorCode::InvalidArgument, "The id from the path does not match the id from the body!");
   }
   return {};
 }

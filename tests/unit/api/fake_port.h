@@ -21,6 +21,12 @@ class FakePort final : public CommandPort {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
   }
+  /// Which alternative of Command the last one was.
+  std::size_t last_index() const {
+    const std::lock_guard lock(mutex_);
+    WISP_ASSERT(!commands_.empty());
+    return commands_.back().index();
+  }
   std::size_t command_count() const {
     const std::lock_guard lock(mutex_);
     return commands_.size();

@@ -19,7 +19,7 @@ std::string openapi_document() {
 std::string documented_path(const Route& route) {
   std::string path = "/" + std::string(route.first);
   if (route.rule == SecondToken::Id) {
-    path += "/{drive_id}";
+    path += route.first == "drives" ? "/{drive_id}" : route.first == "pmem" ? "/{id}" : "/{iface_id}";
   } else if (!route.second.empty()) {
     path += "/" + std::string(route.second);
   }
