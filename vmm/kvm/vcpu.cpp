@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "vmm/kvm/table.h"
@@ -48,8 +49,11 @@ Status KvmVcpu::set_msrs(std::span<const kvm_msr_entry> entries) const {
   KvmTable<kvm_msr_entry> table(entries);
   const int set_count = ::ioctl(fd_.raw(), kKvmSetMsrs, table.argument());
   if (set_count >= 0 && static_cast<std::size_t>(set_count) < entries.size()) {
-    return Error(ErrorCode::HostFault, "Kvm error: KVM refuses to set MSR number " +
-                                           std::to_string(entries[static_cast<std::size_t>(set_count)].index));
+    const kvm_msr_entry& refused = entries[static_cast<std::size_t>(set_count)];
+    char text[96];
+    std::snprintf(text, sizeof(text), "Kvm error: KVM refuses to set MSR 0x%x to 0x%llx", refused.index,
+                  static_cast<unsigned long long>(refused.data));
+    return Error(ErrorCode::HostFault, text);
   }
   return check(set_count, "set a vCPU's MSRs");
 }
