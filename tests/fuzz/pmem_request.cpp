@@ -65,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   rig.file->failure = (mode & 1U) != 0 ? EIO : 0;
   rig.file->mode = (mode & 2U) != 0 ? Access::ReadOnly : Access::ReadWrite;
   const std::uint16_t requests = 1 + input.byte() % 4U;
+  bool type_known[4] = {true, true, true, true};  // no part of the type was taken from another place
   for (std::uint16_t slot = 0; slot < requests; ++slot) {
     const std::uint64_t type = kTypes + slot * std::uint64_t{64};
     const std::uint64_t result = kResults + slot * std::uint64_t{64};
@@ -75,7 +76,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const std::uint8_t choice = input.byte();
       const bool writable = (choice & 0x80U) != 0;
       const std::uint32_t length = (choice & 0x40U) != 0 ? input.word() % 64U : 4;
-      builder.add(place_of(input.byte(), writable ? result : type), length, writable ? kWrite : std::uint16_t{0});
+      const std::uint64_t address = place_of(input.byte(), writable ? result : type);
+      type_known[slot] = type_known[slot] && (writable || (length == 4 && address == type));
+      builder.add(address, length, writable ? kWrite : std::uint16_t{0});
     }
     rig.queue.offer((input.byte() & 1U) != 0 ? builder.build_indirect(0x1f000 - slot * std::uint64_t{0x100})
                                              : builder.build());
@@ -90,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const Used& used : answers) {
     WISP_ASSERT(used.length == 0 || used.length == 4);
     const std::uint64_t slot = used.id / 4;
-    const bool flush = rig.guest().get(kTypes + slot * 64, 4) == 0;
+    const bool flush = !type_known[slot] || rig.guest().get(kTypes + slot * 64, 4) == 0;
     const bool success = used.length == 4 && rig.guest().get(kResults + slot * 64, 4) == 0;
     WISP_ASSERT(!success || (flush && (rig.file->failure == 0 || rig.file->mode == Access::ReadOnly)));
   }

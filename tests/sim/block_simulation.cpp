@@ -4,8 +4,8 @@
 //   block_simulation 12345 [steps]   one seed, to see a failure again
 //
 // A driver that is sometimes right and sometimes hostile, a backend that completes out of order, short or not at all,
-// and an operator that resets, pauses and resumes, all drawn from one seed, on one thread: a seed fails for ever or
-// never.
+// and an operator that resets, pauses, resumes and replaces the disk, all drawn from one seed, on one thread: a seed
+// fails for ever or never.
 //
 // After every step:
 //   - the bytes of guest memory that no offered buffer and no ring covers are as they were,
@@ -47,18 +47,30 @@ constexpr std::uint64_t kDataBytesPerChain = 0x2000;
 constexpr std::uint64_t kRingPages = kLowStart;
 constexpr std::uint64_t kRingBytes = 0x4000;
 
+/// The device's hold on a backend that the simulation owns, so that a replaced one can still be looked at.
+class LentBackend final : public BlockBackend {
+ public:
+  explicit LentBackend(ScriptedBackend& backend) : backend_(backend) {}
+  Submission submit(const BlockIo& io) override { return backend_.submit(io); }
+  void kick() override { backend_.kick(); }
+  std::size_t reap(std::span<BlockCompletion> completions) override { return backend_.reap(completions); }
+  std::size_t in_flight_count() const override { return backend_.in_flight_count(); }
+  void drain() override { backend_.drain(); }
+  std::optional<FdRef> completion_event() const override { return backend_.completion_event(); }
+  void acknowledge_event() override { backend_.acknowledge_event(); }
+
+ private:
+  ScriptedBackend& backend_;
+};
+
 class Simulation {
  public:
   explicit Simulation(std::uint64_t seed)
       : seed_(seed), random_(seed), driver_(memory_, {}, kQueueSize), guest_(memory_) {
-    auto backend = std::make_unique<ScriptedBackend>(kSectors * 512);
-    backend_ = backend.get();
-    for (std::byte& value : backend_->disk) {
-      value = static_cast<std::byte>(random_());
-    }
+    backend_ = random_disk();
     model_ = backend_->disk;
     auto device = BlockDevice::create(DiskProfile{"sim", {}, {kSectors, Access::ReadWrite}, CacheType::Writeback},
-                                      std::move(backend), *loop_, clock_);
+                                      std::make_unique<LentBackend>(*backend_), *loop_, clock_);
     check(device.ok(), "the device can be made");
     device_ = std::move(device).value();
     device_->attach(signals_);
@@ -113,8 +125,10 @@ class Simulation {
       pause_or_resume();
     } else if (pick < 95) {
       backend_->capacity = draw(2) == 0 ? kMaxBlockInFlight : 1 + draw(3);
-    } else if (pick < 98) {
+    } else if (pick < 97) {
       reset();
+    } else if (pick < 98) {
+      replace_disk();
     } else {
       break_ring();
     }
@@ -246,6 +260,8 @@ class Simulation {
       backend_->finish(index, fail ? 5 : 0, limit);
     }
     loop_->run_once(0);
+    look_at_answers();
+    follow_replacement();
     if (signals_.look_again_count > looked_again_) {
       looked_again_ = signals_.look_again_count;
       kick();
@@ -264,6 +280,33 @@ class Simulation {
     flush_may_fail_ = flush_may_fail_ || io.kind == IoKind::Flush;
   }
 
+  std::unique_ptr<ScriptedBackend> random_disk() {
+    auto made = std::make_unique<ScriptedBackend>(kSectors * 512);
+    for (std::byte& value : made->disk) {
+      value = static_cast<std::byte>(random_());
+    }
+    return made;
+  }
+
+  void replace_disk() {
+    auto made = random_disk();
+    const bool idle = device_->in_flight_count() == 0;
+    DiskMedium medium{{}, {kSectors, Access::ReadWrite}, std::make_unique<LentBackend>(*made)};
+    check(device_->replace_medium(std::move(medium)).ok(), "a disk can be replaced");
+    check(device_->replacement_pending() != idle, "a disk is replaced when nothing is in flight, and not before");
+    next_ = std::move(made);
+    follow_replacement();
+    kick();
+  }
+  /// From here on the new disk answers; all answers of the old one have been looked at.
+  void follow_replacement() {
+    if (next_ != nullptr && !device_->replacement_pending()) {
+      check(backend_->in_flight_count() == 0, "nothing is in flight on a disk that was replaced");
+      backend_ = std::move(next_);
+      model_ = backend_->disk;
+    }
+  }
+
   void pause_or_resume() {
     paused_ ? device_->resume() : device_->quiesce();
     paused_ = !paused_;
@@ -275,6 +318,7 @@ class Simulation {
   void reset() {
     device_->reset();
     check(device_->in_flight_count() == 0 && backend_->in_flight_count() == 0, "a reset leaves nothing in flight");
+    follow_replacement();
     start_over();
   }
 
@@ -306,7 +350,7 @@ class Simulation {
 
   /// Breaks the ring for good; the device must notice when it looks, and stop.
   void break_ring() {
-    if (broken_ || paused_) {
+    if (broken_ || paused_ || next_ != nullptr) {
       return;
     }
     // Everything that waits is popped first, so that what comes back afterwards is known.
@@ -418,7 +462,9 @@ class Simulation {
       backend_->finish_all();
       loop_->run_once(0);
       look_at_answers();
+      follow_replacement();
     }
+    check(next_ == nullptr, "a replacement takes place in the end");
     check(device_->in_flight_count() == 0, "everything in flight ended");
     check(broken_ || outstanding_.empty(), "every chain of a sound ring came back");
     step_ = 0;
@@ -449,7 +495,8 @@ class Simulation {
   FakeSignals signals_;
   std::unique_ptr<EventLoop> loop_ = make_loop();
   std::unique_ptr<InterruptLine> interrupt_ = make_interrupt();
-  ScriptedBackend* backend_ = nullptr;
+  std::unique_ptr<ScriptedBackend> backend_;
+  std::unique_ptr<ScriptedBackend> next_;  // not in use yet
   std::unique_ptr<BlockDevice> device_;
 
   std::vector<std::byte> model_;

@@ -13,8 +13,8 @@
 //
 // Flush: offered for CacheType::Writeback only, and carried out whenever it is asked for. A flush that fails makes
 // every later one fail until the driver resets the device or another file replaces this one, because the host may have
-// dropped the dirty pages it could not write. When flush is offered and the driver does not take it, every write is stable
-// before it completes (5.2.6.2).
+// dropped the dirty pages it could not write. When flush is offered and the driver does not take it, every write is
+// stable before it completes (5.2.6.2).
 //
 // Limits: a request costs one operation and the bytes of its data. One that has to wait is put back; kicks are of no
 // use until the limiter calls.
