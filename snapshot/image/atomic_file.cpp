@@ -257,8 +257,7 @@ void AtomicFile::finish() {
 void AtomicFile::take_back() {
   const Place place = std::exchange(place_, Place::Nowhere);
   const int directory = directory_.raw();
-  if (place == Place::Exchanged &&
-      calls_->rename_at(directory, hidden_.c_str(), name_.c_str(), RENAME_EXCHANGE) != 0) {
+  if (place == Place::Exchanged && calls_->rename_at(directory, hidden_.c_str(), name_.c_str(), RENAME_EXCHANGE) != 0) {
     return;  // the hidden file is the old one: it stays
   }
   if (place == Place::Hidden || place == Place::Exchanged) {

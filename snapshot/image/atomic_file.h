@@ -37,8 +37,8 @@ class AtomicFile {
   static Result<AtomicFile> create(const std::string& object, const std::string& path,
                                    FileCalls& calls = FileCalls::host());
   /// Starts as a copy of the file that is there, when that has exactly this size (a diff merges into it); else empty.
-  static Result<AtomicFile> create_keeping(const std::string& object, const std::string& path,
-                                           std::uint64_t size_bytes, FileCalls& calls = FileCalls::host());
+  static Result<AtomicFile> create_keeping(const std::string& object, const std::string& path, std::uint64_t size_bytes,
+                                           FileCalls& calls = FileCalls::host());
   /// Not atomic. The descriptor is of a regular file and writable; what the file holds stays until it is overwritten.
   static Result<AtomicFile> over(const std::string& object, Fd descriptor, FileCalls& calls = FileCalls::host());
 

@@ -34,7 +34,9 @@ ssize_t copy_by_hand(FileCalls& calls, FdRef from, FdRef to, std::uint64_t offse
 
 Result<std::vector<Extent>> data_extents(FdRef fd, const std::string& name, std::uint64_t offset,
                                          std::uint64_t length_bytes) {
-  const auto seek = [fd](std::uint64_t from, int whence) { return ::lseek(fd.raw(), static_cast<off_t>(from), whence); };
+  const auto seek = [fd](std::uint64_t from, int whence) {
+    return ::lseek(fd.raw(), static_cast<off_t>(from), whence);
+  };
   const std::uint64_t end = offset + length_bytes;
   std::vector<Extent> extents;
   for (std::uint64_t position = offset; position < end;) {

@@ -21,8 +21,7 @@ Error bad_layout(const char* rule) {
 
 bool blocks_are_valid(const RegionPlan& region) {
   const std::uint64_t block = region.block_size_bytes;
-  return block == 0 ||
-         (std::has_single_bit(block) && block >= kMinBlockBytes && region.range.size_bytes % block == 0);
+  return block == 0 || (std::has_single_bit(block) && block >= kMinBlockBytes && region.range.size_bytes % block == 0);
 }
 
 Result<std::uint64_t> size_of(FdRef fd, const std::string& name) {

@@ -60,8 +60,8 @@ void MemoryImage::add_resident(std::size_t region, DirtyBitmap& pages) const {
     const auto end = present.begin() + static_cast<std::ptrdiff_t>(run.count);
     for (auto from = std::find_if(present.begin(), end, is_present); from != end;) {
       const auto to = std::find_if_not(from, end, is_present);
-      pages.mark(region, {first + static_cast<std::uint64_t>(from - present.begin()),
-                          static_cast<std::uint64_t>(to - from)});
+      pages.mark(region,
+                 {first + static_cast<std::uint64_t>(from - present.begin()), static_cast<std::uint64_t>(to - from)});
       from = std::find_if(to, end, is_present);
     }
   }

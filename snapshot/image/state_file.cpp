@@ -184,7 +184,8 @@ std::optional<std::span<const std::byte>> StateFile::section(std::string_view na
 Status StateFile::check_names(std::span<const std::string_view> known) const {
   for (const Section& each : sections_) {
     if (std::ranges::find(known, each.name) == known.end()) {
-      return refuse(ErrorCode::Unsupported, "The snapshot has a section that is not known: '" + std::string(each.name) + "'",
+      return refuse(ErrorCode::Unsupported,
+                    "The snapshot has a section that is not known: '" + std::string(each.name) + "'",
                     "Use the version of wisp that made the snapshot");
     }
   }

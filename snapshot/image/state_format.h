@@ -23,9 +23,7 @@ struct SnapshotVersion {
   std::uint16_t minor = 0;
   std::uint16_t patch = 0;
 
-  std::string text() const {
-    return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
-  }
+  std::string text() const { return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch); }
 };
 inline constexpr SnapshotVersion kSnapshotVersion{1, 0, 0};
 
@@ -58,9 +56,9 @@ struct StateHeader {
   Le64 sections_offset;
   Le64 sections_bytes;
   Le64 file_bytes;
-  Le64 rest_checksum;                      // of everything behind the header
+  Le64 rest_checksum;                       // of everything behind the header
   std::array<std::uint8_t, 24> reserved{};  // zeros
-  Le64 header_checksum;                    // of the 120 bytes before
+  Le64 header_checksum;                     // of the 120 bytes before
 };
 static_assert(sizeof(StateHeader) == 128 && offsetof(StateHeader, header_bytes) == 40);
 static_assert(offsetof(StateHeader, rest_checksum) == 88 && offsetof(StateHeader, header_checksum) == 120);
