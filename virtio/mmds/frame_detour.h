@@ -34,11 +34,11 @@ class FrameDetour {
   virtual bool takes(std::span<const std::byte> head) const = 0;
   /// One whole frame for which takes() said yes. May make replies ready; the device asks for them after each batch.
   virtual void receive(std::span<const std::byte> frame) = 0;
-  /// Writes one frame for the guest into `frame` (kMaxDetourFrameBytes of room); its length, 0: there is none. The frame
-  /// is taken with that: the device keeps it until the guest has room.
+  /// Writes one frame for the guest into `frame` (kMaxDetourFrameBytes of room); its length, 0: there is none. The
+  /// frame is taken with that: the device keeps it until the guest has room.
   virtual std::size_t next_reply(std::span<std::byte> frame) = 0;
-  /// `wake` is to be called on the loop's thread when a reply became ready without receive(), from a timer for instance.
-  /// Not from inside receive() or next_reply().
+  /// `wake` is to be called on the loop's thread when a reply became ready without receive(), from a timer for
+  /// instance. Not from inside receive() or next_reply().
   virtual void set_wake(std::function<void()> wake) = 0;
   /// The guest's driver reset the device: connections and replies are forgotten.
   virtual void reset() = 0;

@@ -75,8 +75,7 @@ Result<std::unique_ptr<NetDevice>> NetDevice::create(const NetConfig& config, st
                                                  std::to_string(*config.mtu) + " is below the smallest one, " +
                                                  std::to_string(kMinMtuBytes));
   }
-  auto device =
-      std::make_unique<NetDevice>(PrivateTag{}, config, std::move(backend), std::move(detour), loop, clock);
+  auto device = std::make_unique<NetDevice>(PrivateTag{}, config, std::move(backend), std::move(detour), loop, clock);
   (void)WISP_TRY(device->connect());
   return device;
 }

@@ -123,7 +123,7 @@ class NetDevice final : public QueueDevice, private EventHandler {
   Pump send(DescriptorChain chain, BatchBudget& budget);
   Pump send_to_tap(DescriptorChain chain, const TxPacket& packet);
   void send_to_detour(TxPacket& packet);
-  void refuse(const DescriptorChain& chain, PacketDefect defect);
+  void refuse(const DescriptorChain& chain, FrameDefect defect);
   void count_sent(const TxPacket& packet, const TapWrite& result, std::uint64_t started_ns);
 
   NetConfig config_;
@@ -148,8 +148,8 @@ class NetDevice final : public QueueDevice, private EventHandler {
   std::unique_ptr<std::byte[]> bounce_;
 
   // Transmit.
-  bool tap_full_ = false;         // a frame waits until the TAP is writable
-  bool detour_was_fed_ = false;   // in this batch
+  bool tap_full_ = false;        // a frame waits until the TAP is writable
+  bool detour_was_fed_ = false;  // in this batch
   std::array<std::byte, kMaxDetourFrameBytes> detour_frame_;
 };
 

@@ -140,8 +140,7 @@ NetDevice::Step NetDevice::end_of_tap(int sys_errno) {
 /// is part of the Ethernet header.
 bool NetDevice::driver_may_get(const RxFrame& frame) const {
   const bool limited = negotiated(net_feature::kMtu) && rx_header_.gso_type == vnet::kGsoNone;
-  const std::size_t longest_bytes =
-      limited ? *config_.mtu + kEthernetHeaderBytes + kVlanTagBytes : kMaxRxFrameBytes;
+  const std::size_t longest_bytes = limited ? *config_.mtu + kEthernetHeaderBytes + kVlanTagBytes : kMaxRxFrameBytes;
   return frame.bytes >= kEthernetHeaderBytes && frame.bytes <= longest_bytes && driver_takes(rx_header_, features_);
 }
 

@@ -30,32 +30,32 @@ std::uint64_t guest_features_for(std::uint8_t gso_type) {
   }
 }
 
-PacketDefect check_checksum(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t features) {
+FrameDefect check_checksum(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t features) {
   if ((header.flags & vnet::kNeedsCsum) == 0) {
-    return PacketDefect::None;
+    return FrameDefect::None;
   }
   if ((features & net_feature::kCsum) == 0) {
-    return PacketDefect::CsumRefused;
+    return FrameDefect::CsumRefused;
   }
   const std::uint32_t end = std::uint32_t{header.csum_start} + header.csum_offset + kChecksumBytes;
-  return header.csum_start >= kEthernetHeaderBytes && end <= frame_bytes ? PacketDefect::None
-                                                                         : PacketDefect::CsumOutside;
+  return header.csum_start >= kEthernetHeaderBytes && end <= frame_bytes ? FrameDefect::None
+                                                                         : FrameDefect::CsumOutside;
 }
 
-PacketDefect check_segmentation(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t features) {
+FrameDefect check_segmentation(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t features) {
   if (header.gso_type == vnet::kGsoNone) {
-    return PacketDefect::None;
+    return FrameDefect::None;
   }
   if ((features & feature_for(header.gso_type)) == 0) {
-    return PacketDefect::GsoRefused;
+    return FrameDefect::GsoRefused;
   }
   if ((header.flags & vnet::kNeedsCsum) == 0) {
-    return PacketDefect::GsoWithoutCsum;
+    return FrameDefect::GsoWithoutCsum;
   }
   if (header.gso_size == 0) {
-    return PacketDefect::GsoSizeZero;
+    return FrameDefect::GsoSizeZero;
   }
-  return header.hdr_len <= frame_bytes ? PacketDefect::None : PacketDefect::HeaderTooLong;
+  return header.hdr_len <= frame_bytes ? FrameDefect::None : FrameDefect::HeaderTooLong;
 }
 
 /// What goes to the host: only the fields that the header's own flags give a meaning. Section 5.1.6.2.2 wants unknown
@@ -77,14 +77,13 @@ VnetHeader cleaned(const VnetHeader& header) {
 
 }  // namespace
 
-PacketDefect check_tx_header(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t negotiated_features) {
-  const PacketDefect checksum = check_checksum(header, frame_bytes, negotiated_features);
-  return checksum != PacketDefect::None ? checksum : check_segmentation(header, frame_bytes, negotiated_features);
+FrameDefect check_tx_header(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t negotiated_features) {
+  const FrameDefect checksum = check_checksum(header, frame_bytes, negotiated_features);
+  return checksum != FrameDefect::None ? checksum : check_segmentation(header, frame_bytes, negotiated_features);
 }
 
 bool driver_takes(const VnetHeader& header, std::uint64_t negotiated_features) {
-  const bool csum_fits =
-      (header.flags & vnet::kNeedsCsum) == 0 || (negotiated_features & net_feature::kGuestCsum) != 0;
+  const bool csum_fits = (header.flags & vnet::kNeedsCsum) == 0 || (negotiated_features & net_feature::kGuestCsum) != 0;
   const bool gso_fits =
       header.gso_type == vnet::kGsoNone || (negotiated_features & guest_features_for(header.gso_type)) != 0;
   return csum_fits && gso_fits;
@@ -93,23 +92,23 @@ bool driver_takes(const VnetHeader& header, std::uint64_t negotiated_features) {
 TxPacket parse_tx_packet(const DescriptorChain& chain, std::uint64_t negotiated_features) {
   TxPacket packet;
   if (chain.defect() != ChainDefect::None) {
-    packet.defect = PacketDefect::BadChain;
+    packet.defect = FrameDefect::BadChain;
     return packet;
   }
   packet.rest = chain.reader();
   const std::uint32_t total_bytes = packet.rest.size_bytes();
   if (total_bytes < kVnetHeaderBytes + kEthernetHeaderBytes) {
-    packet.defect = PacketDefect::TooShort;
+    packet.defect = FrameDefect::TooShort;
     return packet;
   }
   if (total_bytes > kMaxTxBytes) {
-    packet.defect = PacketDefect::TooLong;
+    packet.defect = FrameDefect::TooLong;
     return packet;
   }
   packet.frame_bytes = total_bytes - static_cast<std::uint32_t>(kVnetHeaderBytes);
   packet.head_bytes = std::min(total_bytes, static_cast<std::uint32_t>(packet.head_store.size()));
   if (!packet.rest.read_bytes(std::span(packet.head_store).first(packet.head_bytes))) {
-    packet.defect = PacketDefect::BadChain;
+    packet.defect = FrameDefect::BadChain;
     return packet;
   }
   VnetHeader header;

@@ -66,9 +66,9 @@ TEST_CASE("net: only offloads that the TAP knows are offered") {
                                     net_feature::kHostUfo | net_feature::kMergeBuffers;
   CHECK(offered(0) == kAlways);
   CHECK(offered(offload::kCsum | offload::kTso4) == (kAlways | net_feature::kGuestCsum | net_feature::kGuestTso4));
-  CHECK(offered(kAllOffloads) == (kAlways | net_feature::kGuestCsum | net_feature::kGuestTso4 |
-                                  net_feature::kGuestTso6 | net_feature::kGuestUfo | net_feature::kGuestUso4 |
-                                  net_feature::kGuestUso6 | net_feature::kHostUso));
+  CHECK(offered(kAllOffloads) ==
+        (kAlways | net_feature::kGuestCsum | net_feature::kGuestTso4 | net_feature::kGuestTso6 |
+         net_feature::kGuestUfo | net_feature::kGuestUso4 | net_feature::kGuestUso6 | net_feature::kHostUso));
   NetConfig config;
   config.guest_mac = MacAddress{2, 1, 2, 3, 4, 5};
   config.mtu = 1400;
@@ -127,7 +127,7 @@ TEST_CASE("net: a TAP that refuses the offloads leaves the device inactive") {
   CHECK(rig.device->queue(0) == nullptr);
 }
 
-TEST_CASE("net: limits are saved and come back") {
+TEST_CASE("net: limits are changed by a patch, which leaves the other direction alone") {
   NetConfig config;
   config.rx_limits.ops = TokenBucketConfig{10, 1000, std::nullopt};
   NetRig rig(kMerge, config);
@@ -136,6 +136,54 @@ TEST_CASE("net: limits are saved and come back") {
   rig.device->update_limits(patch);
   CHECK(rig.device->rx_limits().ops->size == 10);
   CHECK(rig.device->tx_limits().ops->size == 7);
+}
+
+TEST_CASE("net: tokens that were used before a snapshot are missing after it") {
+  NetConfig config;
+  config.tx_limits.ops = TokenBucketConfig{1, 1000, std::nullopt};
+  NetRig before(kMerge, config);
+  before.offer(0, make_frame(60, 1));
+  before.kick(1);
+  before.device->quiesce();
+  StateWriter out;
+  before.device->save(out);
+
+  NetRig after(kMerge, config);
+  after.device->reset();
+  StateReader in("net", out.data());
+  REQUIRE(after.device->restore(in).ok());
+  after.rx.start_over();
+  after.tx.start_over();
+  after.activate(kMerge);
+  after.offer(0, make_frame(60, 1));
+  after.kick(1);
+  CHECK(before.tap->sent.size() == 1);
+  CHECK(after.tap->sent.empty());
+  CHECK(after.metrics().tx_rate_limiter_throttled.total() == 1);
+}
+
+TEST_CASE("net: a reset while frames wait in both directions drops them and starts clean") {
+  NetRig rig;
+  rig.post(0, 100);
+  rig.tap->put(make_frame(600, 1));
+  rig.arrive();
+  rig.tap->write_errno = EAGAIN;
+  rig.offer(0, make_frame(60, 2));
+  rig.kick(1);
+  rig.device->quiesce();
+  rig.device->reset();
+  CHECK(rig.detour->pauses == rig.detour->resumes);
+  const auto before = rig.guest.image();
+  rig.arrive();
+  CHECK(rig.guest.image() == before);
+  rig.tap->write_errno = 0;
+  rig.rx.start_over();
+  rig.tx.start_over();
+  rig.activate(kMerge);
+  rig.offer(0, make_frame(61, 3));
+  rig.kick(1);
+  REQUIRE(rig.tap->sent.size() == 1);
+  CHECK(without_header(rig.tap->sent[0]) == make_frame(61, 3));
 }
 
 TEST_CASE("net: no allocation on the data path, merged, held, limited, refused or not") {

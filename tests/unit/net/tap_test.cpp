@@ -191,8 +191,8 @@ int adopts() {
 }  // namespace
 
 TEST_CASE("tap: names that no interface can have are refused") {
-  for (const std::string& name : {std::string(), std::string("sixteen-bytes-xx"), std::string("a/b"),
-                                  std::string("a\0b", 3)}) {
+  for (const std::string& name :
+       {std::string(), std::string("sixteen-bytes-xx"), std::string("a/b"), std::string("a\0b", 3)}) {
     const auto tap = Tap::open(name);
     REQUIRE_FALSE(tap.ok());
     CHECK(tap.error().text().find("Invalid interface name") == 0);

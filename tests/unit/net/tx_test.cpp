@@ -105,25 +105,25 @@ TEST_CASE("net tx: framing means nothing: header and frame cut anywhere") {
 TEST_CASE("net tx: QEMU CVE-2023-6693 and DPDK CVE-2024-11614, a hostile virtio-net header never reaches the host") {
   struct Case {
     const char* name;
-    PacketDefect defect;
+    FrameDefect defect;
     std::function<void(VnetHeader&)> change;
   };
   const Case cases[] = {
-      {"as it should be", PacketDefect::None, [](VnetHeader&) {}},
-      {"checksum start beyond the frame", PacketDefect::CsumOutside, [](VnetHeader& h) { h.csum_start = 1000; }},
-      {"checksum end one beyond", PacketDefect::CsumOutside, [](VnetHeader& h) { h.csum_offset = 200 - 34 - 1; }},
-      {"both as large as they can be", PacketDefect::CsumOutside,
+      {"as it should be", FrameDefect::None, [](VnetHeader&) {}},
+      {"checksum start beyond the frame", FrameDefect::CsumOutside, [](VnetHeader& h) { h.csum_start = 1000; }},
+      {"checksum end one beyond", FrameDefect::CsumOutside, [](VnetHeader& h) { h.csum_offset = 200 - 34 - 1; }},
+      {"both as large as they can be", FrameDefect::CsumOutside,
        [](VnetHeader& h) { h.csum_start = 0xffff, h.csum_offset = 0xffff; }},
-      {"checksum in the Ethernet header", PacketDefect::CsumOutside, [](VnetHeader& h) { h.csum_start = 13; }},
-      {"segmentation that was not negotiated", PacketDefect::GsoRefused,
+      {"checksum in the Ethernet header", FrameDefect::CsumOutside, [](VnetHeader& h) { h.csum_start = 13; }},
+      {"segmentation that was not negotiated", FrameDefect::GsoRefused,
        [](VnetHeader& h) { h.gso_type = vnet::kGsoTcp6; }},
-      {"UDP segmentation not negotiated", PacketDefect::GsoRefused,
+      {"UDP segmentation not negotiated", FrameDefect::GsoRefused,
        [](VnetHeader& h) { h.gso_type = vnet::kGsoUdpL4; }},
-      {"unknown segmentation", PacketDefect::GsoRefused, [](VnetHeader& h) { h.gso_type = 2; }},
-      {"ECN, never offered", PacketDefect::GsoRefused, [](VnetHeader& h) { h.gso_type = 0x81; }},
-      {"segmentation without checksum", PacketDefect::GsoWithoutCsum, [](VnetHeader& h) { h.flags = 0; }},
-      {"segments of no size", PacketDefect::GsoSizeZero, [](VnetHeader& h) { h.gso_size = 0; }},
-      {"header longer than the frame", PacketDefect::HeaderTooLong, [](VnetHeader& h) { h.hdr_len = 201; }},
+      {"unknown segmentation", FrameDefect::GsoRefused, [](VnetHeader& h) { h.gso_type = 2; }},
+      {"ECN, never offered", FrameDefect::GsoRefused, [](VnetHeader& h) { h.gso_type = 0x81; }},
+      {"segmentation without checksum", FrameDefect::GsoWithoutCsum, [](VnetHeader& h) { h.flags = 0; }},
+      {"segments of no size", FrameDefect::GsoSizeZero, [](VnetHeader& h) { h.gso_size = 0; }},
+      {"header longer than the frame", FrameDefect::HeaderTooLong, [](VnetHeader& h) { h.hdr_len = 201; }},
   };
   for (const Case& each : cases) {
     INFO(each.name);
@@ -133,7 +133,7 @@ TEST_CASE("net tx: QEMU CVE-2023-6693 and DPDK CVE-2024-11614, a hostile virtio-
     CHECK(check_tx_header(header, 200, kOffloading) == each.defect);
     rig.offer(0, make_frame(200, 1), header);
     rig.kick(1);
-    const bool good = each.defect == PacketDefect::None;
+    const bool good = each.defect == FrameDefect::None;
     CHECK(rig.tap->writes == (good ? 1 : 0));
     CHECK(rig.metrics().tx_malformed_frames.total() == (good ? 0U : 1U));
     CHECK(rig.tx.take_all_used() == std::vector<Used>{{0, 0}});
@@ -141,7 +141,7 @@ TEST_CASE("net tx: QEMU CVE-2023-6693 and DPDK CVE-2024-11614, a hostile virtio-
 }
 
 TEST_CASE("net tx: a checksum without CSUM negotiated is refused; flags and fields without meaning are cleared") {
-  CHECK(check_tx_header(tso4(), 200, kMerge | net_feature::kHostTso4) == PacketDefect::CsumRefused);
+  CHECK(check_tx_header(tso4(), 200, kMerge | net_feature::kHostTso4) == FrameDefect::CsumRefused);
   NetRig rig;
   VnetHeader header;
   header.flags = 0xfe;
