@@ -81,7 +81,8 @@ bool TokenAuthority::accepts(std::string_view token) const {
       length != sizeof(claim)) {
     return false;
   }
-  // The text is compared, not the MAC: the decoder takes some bytes above 127 for letters, and a token has one spelling.
+  // The text is compared, not the MAC: the decoder takes some bytes above 127 for letters, and a token has one
+  // spelling.
   const std::string right = write(claim);
   return sodium_memcmp(right.data(), token.data(), kTokenLength) == 0 && clock_->now_ns() / kNsPerMs < claim.expiry_ms;
 }

@@ -60,14 +60,10 @@ TEST_CASE("GET answers in the format that is asked for") {
           {"/latest/meta-data/l/1", "", "200", "text/plain", "y"},
           {"/latest/meta-data/n", "Accept: application/json\r\n", "200", "application/json", "5"},
           {"/latest/meta-data/z", "Accept: application/json\r\n", "200", "application/json", "null"},
-          {"/latest/meta-data/n", "", "501", "text/plain",
-           "Cannot retrieve value. The value has an unsupported type."},
-          {"/latest/meta-data/l", "", "501", "text/plain",
-           "Cannot retrieve value. The value has an unsupported type."},
-          {"/latest/meta-data/t", "", "501", "text/plain",
-           "Cannot retrieve value. The value has an unsupported type."},
-          {"/latest/meta-data/z", "", "501", "text/plain",
-           "Cannot retrieve value. The value has an unsupported type."},
+          {"/latest/meta-data/n", "", "501", "text/plain", "Cannot retrieve value. The value has an unsupported type."},
+          {"/latest/meta-data/l", "", "501", "text/plain", "Cannot retrieve value. The value has an unsupported type."},
+          {"/latest/meta-data/t", "", "501", "text/plain", "Cannot retrieve value. The value has an unsupported type."},
+          {"/latest/meta-data/z", "", "501", "text/plain", "Cannot retrieve value. The value has an unsupported type."},
           {"/x", "", "404", "text/plain", "Resource not found: /x."},
           {"/x", "Accept: application/json\r\n", "404", "text/plain", "Resource not found: /x."},
           {"/x//y/", "", "404", "text/plain", "Resource not found: /x//y/."},
@@ -97,7 +93,8 @@ TEST_CASE("version 2 answers GET only with a token, version 1 always") {
   CHECK(second(get("/s", "X-metadata-token: nonsense\r\n")) == answer_of("401", "text/plain", "MMDS token not valid."));
   CHECK(second.rig.metrics.rx_no_token.total() == 1);
   CHECK(second.rig.metrics.rx_invalid_token.total() == 1);
-  const std::string name = GENERATE(as<std::string>{}, "X-metadata-token", "x-METADATA-token", "X-aws-ec2-metadata-token");
+  const std::string name =
+      GENERATE(as<std::string>{}, "X-metadata-token", "x-METADATA-token", "X-aws-ec2-metadata-token");
   const std::string token = body_of(second(put(kTokenPath, "X-metadata-token-ttl-seconds: 60\r\n")));
   CHECK(second(get("/s", name + ": " + token + "\r\n")) == answer_of("200", "text/plain", "text"));
   second.rig.clock.now += 60 * kNsPerSecond;
@@ -111,8 +108,8 @@ TEST_CASE("version 2 answers GET only with a token, version 1 always") {
 
 TEST_CASE("PUT makes a token, and echoes its lifetime under the name that was used") {
   Exchange exchange(MmdsVersion::V2);
-  const std::string name = GENERATE(as<std::string>{}, "X-metadata-token-ttl-seconds",
-                                    "X-aws-ec2-metadata-token-ttl-seconds");
+  const std::string name =
+      GENERATE(as<std::string>{}, "X-metadata-token-ttl-seconds", "X-aws-ec2-metadata-token-ttl-seconds");
   const std::string ttl = GENERATE(as<std::string>{}, "1", "21600", "007");
   const std::string answer = exchange(put("//latest/api//token/", name + ": " + ttl + "\r\n"));
   const std::string token = body_of(answer);
@@ -164,7 +161,8 @@ TEST_CASE("HTTP/1.0 closes unless asked otherwise, and is answered as such") {
   CHECK(answer.starts_with("HTTP/1.0 200 \r\n"));
   CHECK(answer.find("Connection: close\r\n") != std::string::npos);
   CHECK(exchange.closed);
-  CHECK(exchange("GET /s HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").find("Connection: keep-alive") != std::string::npos);
+  CHECK(exchange("GET /s HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").find("Connection: keep-alive") !=
+        std::string::npos);
   CHECK_FALSE(exchange.closed);
   exchange("GET /s HTTP/1.1\r\nconnection: foo, CLOSE\r\n\r\n");
   CHECK(exchange.closed);
@@ -172,7 +170,8 @@ TEST_CASE("HTTP/1.0 closes unless asked otherwise, and is answered as such") {
 
 TEST_CASE("a body with a length is skipped, also the one of GET") {
   Exchange exchange;
-  const std::string both = exchange("GET /s HTTP/1.1\r\nContent-Length: 5\r\n\r\nHello" + get("/latest/meta-data/ami-id"));
+  const std::string both =
+      exchange("GET /s HTTP/1.1\r\nContent-Length: 5\r\n\r\nHello" + get("/latest/meta-data/ami-id"));
   CHECK(both == answer_of("200", "text/plain", "text") + answer_of("200", "text/plain", "ami-1"));
   CHECK(exchange("\r\n" + get("/s")) == answer_of("200", "text/plain", "text"));
 }

@@ -1,5 +1,5 @@
-// A guest without a network stack: every segment is written by the test, and every frame that comes back is checked down
-// to its checksums before the test looks at it.
+// A guest without a network stack: every segment is written by the test, and every frame that comes back is checked
+// down to its checksums before the test looks at it.
 #pragma once
 
 #include <algorithm>
@@ -96,8 +96,8 @@ inline Bytes frame_of(const Sent& sent, const Ipv4Address& to = kDefaultMmdsAddr
   append(tcp, header);
   append_text(tcp, sent.tcp_options);
   append_text(tcp, sent.payload);
-  header.checksum = static_cast<std::uint16_t>(
-      ~plain_sum(tcp.data(), tcp.size(), pseudo(kGuestAddress, to, tcp.size())));
+  header.checksum =
+      static_cast<std::uint16_t>(~plain_sum(tcp.data(), tcp.size(), pseudo(kGuestAddress, to, tcp.size())));
   std::memcpy(tcp.data(), &header, sizeof(header));
 
   Bytes ip_bytes;
@@ -138,12 +138,11 @@ inline Seen read_reply(const Bytes& frame) {
   CHECK(ip.destination == kGuestAddress);
   CHECK(plain_sum(frame.data() + 14, 20) == 0xffff);
   const std::size_t tcp_bytes = frame.size() - 34;
-  CHECK(plain_sum(frame.data() + 34, tcp_bytes, pseudo(ip.source, ip.destination, tcp_bytes)) ==
-        0xffff);
+  CHECK(plain_sum(frame.data() + 34, tcp_bytes, pseudo(ip.source, ip.destination, tcp_bytes)) == 0xffff);
   const auto tcp = read_wire<TcpHeader>(frame, 34);
   const std::size_t header_bytes = static_cast<std::size_t>(tcp.offset_words >> 4U) * 4;
-  Seen seen{tcp.destination_port, tcp.source_port, tcp.sequence, tcp.acknowledgement, tcp.flags, tcp.window_bytes,
-            {},                   {}};
+  Seen seen{
+      tcp.destination_port, tcp.source_port, tcp.sequence, tcp.acknowledgement, tcp.flags, tcp.window_bytes, {}, {}};
   if (header_bytes == 24) {
     CHECK(static_cast<int>(frame[54]) == 2);
     CHECK(static_cast<int>(frame[55]) == 4);

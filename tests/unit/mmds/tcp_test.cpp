@@ -93,7 +93,8 @@ TEST_CASE("pipelined requests beyond the buffer are taken up as room comes") {
   client.acknowledge();
   answers += client.read();
   std::size_t count = 0;
-  for (std::size_t at = answers.find("HTTP/1.1 200"); at != std::string::npos; at = answers.find("HTTP/1.1 200", at + 1)) {
+  for (std::size_t at = answers.find("HTTP/1.1 200"); at != std::string::npos;
+       at = answers.find("HTTP/1.1 200", at + 1)) {
     ++count;
   }
   CHECK(count == 100);
@@ -125,11 +126,10 @@ TEST_CASE("the stated segment size is kept to, and 536 without one") {
 
 TEST_CASE("a SYN with broken options is dropped") {
   Rig rig;
-  const std::string options =
-      GENERATE(as<std::string>{}, std::string("\x02\x04\x00\x00", 4), std::string("\x02\x04\x00\x1b", 4),
-               std::string("\x02\x03\x05\xb4", 4), std::string("\x02\x05\x05\xb4", 4), std::string("\x01\x01\x01\x02", 4),
-               std::string("\x08\x00\x00\x00", 4), std::string("\x08\x01\x00\x00", 4),
-               std::string("\x08\xff\x00\x00", 4));
+  const std::string options = GENERATE(
+      as<std::string>{}, std::string("\x02\x04\x00\x00", 4), std::string("\x02\x04\x00\x1b", 4),
+      std::string("\x02\x03\x05\xb4", 4), std::string("\x02\x05\x05\xb4", 4), std::string("\x01\x01\x01\x02", 4),
+      std::string("\x08\x00\x00\x00", 4), std::string("\x08\x01\x00\x00", 4), std::string("\x08\xff\x00\x00", 4));
   Sent syn;
   syn.flags = kSyn;
   syn.tcp_options = options;
@@ -216,8 +216,12 @@ TEST_CASE("a lost SYN-ACK is sent again") {
   Sent syn = client.segment(kSyn);
   rig.give(syn);
   const auto first = rig.take();
-  SECTION("after the time-out") { rig.pass(kRetransmitTimeoutNs); }
-  SECTION("when the SYN comes again") { rig.give(syn); }
+  SECTION("after the time-out") {
+    rig.pass(kRetransmitTimeoutNs);
+  }
+  SECTION("when the SYN comes again") {
+    rig.give(syn);
+  }
   const auto second = rig.take();
   REQUIRE(first);
   REQUIRE(second);
