@@ -48,7 +48,7 @@ void check_sent(const NetRig& rig, std::uint64_t features) {
     WISP_ASSERT(each.size() >= 26 && each.size() <= kMaxTxBytes);
     VnetHeader header;
     std::memcpy(&header, each.data(), sizeof(header));
-    WISP_ASSERT(check_tx_header(header, static_cast<std::uint32_t>(each.size() - 12), features) == PacketDefect::None);
+    WISP_ASSERT(check_tx_header(header, static_cast<std::uint32_t>(each.size() - 12), features) == FrameDefect::None);
     WISP_ASSERT((header.flags & ~1U) == 0 && header.num_buffers == 0);
   }
   for (const Bytes& each : rig.detour->received) {

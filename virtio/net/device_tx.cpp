@@ -31,7 +31,7 @@ Backlog NetDevice::transmit() {
 
 Pump NetDevice::send(DescriptorChain chain, BatchBudget& budget) {
   TxPacket packet = parse_tx_packet(chain, features_);
-  if (packet.defect != PacketDefect::None) {
+  if (packet.defect != FrameDefect::None) {
     refuse(chain, packet.defect);
     std::move(chain).complete(0);
     return Pump::Next;
@@ -45,9 +45,9 @@ Pump NetDevice::send(DescriptorChain chain, BatchBudget& budget) {
   return send_to_tap(std::move(chain), packet);
 }
 
-void NetDevice::refuse(const DescriptorChain& chain, PacketDefect defect) {
+void NetDevice::refuse(const DescriptorChain& chain, FrameDefect defect) {
   metrics_.tx_malformed_frames.add();
-  WISP_LOG_LIMITED(Warn, "%s: refused a frame: %s (%s)", name().c_str(), packet_defect_name(defect),
+  WISP_LOG_LIMITED(Warn, "%s: refused a frame: %s (%s)", name().c_str(), frame_defect_name(defect),
                    chain_defect_name(chain.defect()));
 }
 

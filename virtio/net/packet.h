@@ -2,7 +2,7 @@
 // 5.1.6).
 //
 //   TxPacket packet = parse_tx_packet(chain, negotiated_features);
-//   if (packet.defect != PacketDefect::None) { count, complete(0) }
+//   if (packet.defect != FrameDefect::None) { count, complete(0) }
 //   tap.write_frame(packet.head(), packet.rest);      // exactly the bytes that were checked, then the guest's
 //
 // The header and the first bytes of the frame are copied once; whatever is decided (offloads, the detour, the source
@@ -73,7 +73,7 @@ inline constexpr std::size_t kMacBytes = 6;
 /// The largest thing that a driver may send: a 64 KiB packet with its Ethernet and virtio-net headers.
 inline constexpr std::size_t kMaxTxBytes = kVnetHeaderBytes + kEthernetHeaderBytes + 64 * 1024;
 
-enum class PacketDefect : std::uint8_t {
+enum class FrameDefect : std::uint8_t {
   None,
   BadChain,        ///< see ChainDefect
   TooShort,        ///< less than a virtio-net and an Ethernet header
@@ -85,10 +85,10 @@ enum class PacketDefect : std::uint8_t {
   GsoSizeZero,     ///< segmentation into nothing
   HeaderTooLong,   ///< hdr_len beyond the frame's end
 };
-inline constexpr std::size_t kPacketDefectCount = 10;
+inline constexpr std::size_t kFrameDefectCount = 10;
 
-constexpr const char* packet_defect_name(PacketDefect defect) {
-  constexpr std::array<const char*, kPacketDefectCount> kNames = {
+constexpr const char* frame_defect_name(FrameDefect defect) {
+  constexpr std::array<const char*, kFrameDefectCount> kNames = {
       "none",
       "bad descriptor chain",
       "frame too short",
@@ -104,7 +104,7 @@ constexpr const char* packet_defect_name(PacketDefect defect) {
 }
 
 struct TxPacket {
-  PacketDefect defect = PacketDefect::None;
+  FrameDefect defect = FrameDefect::None;
   std::uint32_t frame_bytes = 0;  ///< without the virtio-net header
   std::uint32_t head_bytes = 0;   ///< of head_store: the virtio-net header and the first bytes of the frame
   std::array<std::byte, kVnetHeaderBytes + kDetourHeadBytes> head_store{};
@@ -119,7 +119,7 @@ struct TxPacket {
 TxPacket parse_tx_packet(const DescriptorChain& chain, std::uint64_t negotiated_features);
 
 /// Checks a header against a frame of `frame_bytes` that it stands before. Pure.
-PacketDefect check_tx_header(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t negotiated_features);
+FrameDefect check_tx_header(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t negotiated_features);
 
 /// Whether a driver with these features may get a frame behind this header (section 5.1.6.4.1). One that may not was
 /// queued in the TAP for a driver that was there before.
