@@ -1,5 +1,5 @@
-// PmemBackend: what stands behind a persistent memory device. The guest reads and writes its bytes by itself, so all that
-// is left for the device is their size and to make them durable. PmemFile is the one of the monitor.
+// PmemBackend: what stands behind a persistent memory device. The guest reads and writes its bytes by itself, so all
+// that is left for the device is their size and to make them durable. PmemFile is the one of the monitor.
 #pragma once
 
 #include <cstdint>

@@ -39,6 +39,7 @@ Result<std::unique_ptr<PmemDevice>> PmemDevice::create(const PmemConfig& config,
 PmemDevice::PmemDevice(PrivateTag /*tag*/, const PmemConfig& config, std::unique_ptr<PmemBackend> backend,
                        GuestAddress start)
     : QueueDevice("pmem '" + config.id + "'", {metrics_.activate_fails, metrics_.cfg_fails, metrics_.event_fails}),
+      id_(config.id),
       backend_(std::move(backend)),
       start_(start) {
   waiting_.reserve(kMaxQueueSize);

@@ -1,5 +1,5 @@
-// PmemDevice: the virtio persistent memory device (virtio 1.2 section 5.19). One queue, for flushes; the memory itself is
-// a memory slot of the machine, made from the same PmemFile (virtio/pmem/pmem_file.h).
+// PmemDevice: the virtio persistent memory device (virtio 1.2 section 5.19). One queue, for flushes; the memory itself
+// is a memory slot of the machine, made from the same PmemFile (virtio/pmem/pmem_file.h).
 //
 //   auto device = WISP_TRY(PmemDevice::create(config, std::move(file), start, loop, clock));
 //   auto transport = WISP_TRY(MmioTransport::create(std::move(device), memory, loop));
@@ -48,6 +48,7 @@ class PmemDevice final : public QueueDevice {
   void save(StateWriter& out) const override;
   Status restore(StateReader& in) override;
   const PmemMetrics& metrics() const { return metrics_; }
+  const std::string& id() const { return id_; }
   GuestAddress start() const { return start_; }
   std::uint64_t size_bytes() const { return backend_->size_bytes(); }
 
@@ -68,6 +69,7 @@ class PmemDevice final : public QueueDevice {
   void flush_waiting();
   void answer(DescriptorChain chain, PmemAnswer answer);
 
+  std::string id_;
   std::unique_ptr<PmemBackend> backend_;
   GuestAddress start_;
   PmemMetrics metrics_;

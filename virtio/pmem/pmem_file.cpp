@@ -18,8 +18,8 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-/// Address space of `size_bytes` at a multiple of kPmemAlignmentBytes, so that the kernel can use large pages; null when
-/// the host refuses. Nothing is behind it yet.
+/// Address space of `size_bytes` at a multiple of kPmemAlignmentBytes, so that the kernel can use large pages; null
+/// when the host refuses. Nothing is behind it yet.
 std::byte* reserve(std::uint64_t size_bytes) {
   const std::uint64_t loose_bytes = size_bytes + kPmemAlignmentBytes;
   void* loose = ::mmap(nullptr, loose_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -81,8 +81,7 @@ Status PmemFile::map(const PmemConfig& config) {
   }
   const std::uint64_t tail_bytes = size_bytes_ - file_pages_bytes;
   const int tail_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-  if (tail_bytes > 0 &&
-      ::mmap(host_ + file_pages_bytes, tail_bytes, protection, tail_flags, -1, 0) == MAP_FAILED) {
+  if (tail_bytes > 0 && ::mmap(host_ + file_pages_bytes, tail_bytes, protection, tail_flags, -1, 0) == MAP_FAILED) {
     return Error::host(errno, what);
   }
   (void)::madvise(host_, size_bytes_, MADV_DONTDUMP);  // the tenant's data does not belong in a core file
