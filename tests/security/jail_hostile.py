@@ -78,7 +78,7 @@ class Misuse(unittest.TestCase):
             with self.subTest(place=place), Jailer() as jail:
                 (jail.top / "victim").mkdir(mode=0o755)
                 link = jail.base / place
-                link.parent.mkdir(parents=True)
+                link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(jail.top / "victim")
                 self.refuse(jail, "Failed to")
 
@@ -165,6 +165,7 @@ class Races(unittest.TestCase):
                 attacker.join()
             self.assertEqual(snapshot(victim), before)
             self.assertTrue(set(outcomes) <= {0, 1}, set(outcomes))
+            print(f"[{outcomes.count(0)} started, {outcomes.count(1)} refused]", end=" ", flush=True)
 
     def test_the_program_folder(self):
         self.attack("probe", False)

@@ -45,9 +45,18 @@ class Jailer:
         return self
 
     def __exit__(self, *_):
-        for pid_file in self.base.glob("*/*/root/*.pid"):
-            end(int(pid_file.read_text() or 0))
+        if self.pid_file.is_file() and not self.pid_file.is_symlink():
+            pid = int(self.pid_file.read_text() or 0)
+            if self.lives_in(pid):
+                end(pid)
         self._temporary.cleanup()
+
+    def lives_in(self, pid):
+        """Is `pid` a process of this jail? (The number may be another process' by now.)"""
+        try:
+            return str(self.root) in pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
+        except OSError:
+            return False
 
     def words(self, *arguments, **changed):
         """The command line; a changed value of None leaves the argument out."""
