@@ -62,15 +62,10 @@ Result<DiskFile> DiskFile::adopt(Fd file, const std::string& name, Access access
 }
 
 Result<DiskFile> DiskFile::duplicate() const {
-  Fd copy(::fcntl(file_.raw(), F_DUPFD_CLOEXEC, 0));
-  if (!copy.valid()) {
-    return Error::host(errno, "cannot duplicate the descriptor of a drive",
-                       "Raise the limit on open files (RLIMIT_NOFILE)");
-  }
-  DiskFile duplicate(std::move(copy), access_);
-  duplicate.sector_count_ = sector_count_;
-  duplicate.device_id_ = device_id_;
-  return duplicate;
+  DiskFile copy(WISP_TRY(wisp::duplicate(file_.ref(), "a drive")), access_);
+  copy.sector_count_ = sector_count_;
+  copy.device_id_ = device_id_;
+  return copy;
 }
 
 }  // namespace wisp

@@ -95,11 +95,14 @@ Result<Tap> Tap::adopt(Fd fd) {
                      "IFF_MULTI_QUEUE");
   }
   const int flags = ::fcntl(fd.raw(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.raw(), F_SETFL, flags | O_NONBLOCK) != 0 ||
-      ::fcntl(fd.raw(), F_SETFD, FD_CLOEXEC) != 0) {
+  if (flags < 0 || ::fcntl(fd.raw(), F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd.raw(), F_SETFD, FD_CLOEXEC) != 0) {
     return Error::host(errno, "cannot set up the given descriptor of " + name);
   }
   return prepare(std::move(fd), name);
+}
+
+Result<Tap> Tap::duplicate() const {
+  return Tap::prepare(WISP_TRY(wisp::duplicate(fd_.ref(), "TAP " + name_)), name_);
 }
 
 Result<Tap> Tap::prepare(Fd fd, std::string name) {

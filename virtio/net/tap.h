@@ -23,6 +23,9 @@ class Tap final : public NetBackend {
   /// `fd` must be attached to a single-queue TAP with IFF_NO_PI and IFF_VNET_HDR.
   static Result<Tap> adopt(Fd fd);
 
+  /// Another descriptor of the same interface.
+  Result<Tap> duplicate() const;
+
   Tap(Tap&&) noexcept = default;
   Tap& operator=(Tap&&) noexcept = default;
 

@@ -51,6 +51,15 @@ void Fd::reset() {
   }
 }
 
+Result<Fd> duplicate(FdRef fd, const std::string& object) {
+  Fd copy(::fcntl(fd.raw(), F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) {
+    return Error::host(errno, "cannot duplicate the descriptor of " + object,
+                       "Raise the limit on open files (RLIMIT_NOFILE)");
+  }
+  return copy;
+}
+
 Result<Fd> open_data_file(const std::string& object, const std::string& path, Access access, FileKind kind) {
   if (path.find('\0') != std::string::npos) {
     return refuse_path_with_nul(object);

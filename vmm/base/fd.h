@@ -40,6 +40,9 @@ class Fd {
   int raw_ = -1;
 };
 
+/// Another descriptor of the same open file, close-on-exec. `object` is for the error's text.
+Result<Fd> duplicate(FdRef fd, const std::string& object);
+
 enum class Access { ReadOnly, ReadWrite };
 
 /// What a caller accepts as a "file". Nobody accepts a FIFO or a socket: opening or reading one can wait for ever.

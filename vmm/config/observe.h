@@ -24,8 +24,8 @@ struct LoggerConfig {
 struct MetricsConfig {
   std::string metrics_path;
   bool emit_id = false;
+  std::map<std::string, std::string> properties = {};
   bool latency_histograms = false;  ///< adds the member "latency_histograms" to each line
-  std::map<std::string, std::string> properties;
 };
 
 struct SerialConfig {

@@ -9,15 +9,15 @@
 #include <span>
 #include <vector>
 
+#include "virtio/pmem/pmem_file.h"
 #include "vmm/base/result.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace wisp {
 
-/// virtio-mem regions start at a multiple of this (Linux's memory block size), persistent memory at a multiple of 2
-/// MiB.
+/// virtio-mem regions start at a multiple of this (Linux's memory block size), persistent memory at a multiple of
+/// kPmemAlignmentBytes.
 inline constexpr std::uint64_t kHotplugAlignmentBytes = std::uint64_t{128} << 20U;
-inline constexpr std::uint64_t kPmemAlignmentBytes = std::uint64_t{2} << 20U;
 
 struct AddressPlan {
   std::optional<GuestAddress> hotplug;

@@ -5,6 +5,7 @@
 #include "virtio/balloon/device.h"
 #include "virtio/block/device.h"
 #include "virtio/mem/device.h"
+#include "virtio/mmds/metadata_endpoint.h"
 #include "virtio/net/device.h"
 #include "virtio/pmem/device.h"
 #include "virtio/rng/device.h"
@@ -110,7 +111,7 @@ Status VmBuilder::add_memory_hotplug() {
   if (!spec_.memory_hotplug) {
     return {};
   }
-  return attach("memory hot-plug", MemDevice::create(*spec_.memory_hotplug, *addresses_.hotplug, *vm_->hotplug_slots_));
+  return attach("memory hot-plug", MemDevice::create(*spec_.memory_hotplug, *addresses_.hotplug, *vm_->hotplug_slots_, *vm_->memory_));
 }
 
 }  // namespace wisp

@@ -25,7 +25,8 @@ Status LiveDevices::patch(const DrivePatch& patch) {
   if (patch.path_on_host) {
     DriveConfig wanted = found->config;
     wanted.path_on_host = *patch.path_on_host;
-    (void)WISP_TRY(found->device->replace_disk(WISP_TRY(DiskFile::open(wanted))));
+    DiskFile disk = WISP_TRY(DiskFile::open(wanted));
+    (void)WISP_TRY(found->device->replace_disk(std::move(disk)));
     found->config = std::move(wanted);
   }
   if (patch.limits) {
