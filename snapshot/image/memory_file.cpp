@@ -109,7 +109,8 @@ Status merge_diff(const std::string& base_path, const std::string& diff_path, Fi
                                                  "' " + std::to_string(diff_bytes) +
                                                  ". Give a diff of the machine that the base is of");
   }
-  for (const Extent& extent : WISP_TRY(data_extents(diff.ref(), diff_path, 0, diff_bytes))) {
+  const auto extents = WISP_TRY(data_extents(diff.ref(), diff_path, 0, diff_bytes));
+  for (const Extent& extent : extents) {
     if (const int sys_errno = copy_extent(calls, diff.ref(), base.ref(), extent); sys_errno != 0) {
       return Error::host(sys_errno, "cannot merge '" + diff_path + "' into '" + base_path + "'",
                          "The base is incomplete until the merge is done again and succeeds");

@@ -156,7 +156,8 @@ Status MemoryImage::write_diff(const DirtyBitmap& dirty, AtomicFile& out) const 
     return {};
   }
   std::uint64_t data_bytes = 0;
-  for (const Extent& extent : WISP_TRY(data_extents(out.fd(), out.name(), 0, size_bytes()))) {
+  const auto extents = WISP_TRY(data_extents(out.fd(), out.name(), 0, size_bytes()));
+  for (const Extent& extent : extents) {
     data_bytes += extent.length_bytes;
   }
   if (data_bytes == dirty.dirty_page_count() * kPageSizeBytes) {
