@@ -1,5 +1,6 @@
 """Bad command lines and hostile folders: every refusal is one line, exits 1, and leaves every file as it was."""
 import ctypes
+import functools
 import os
 import pathlib
 import shutil
@@ -40,14 +41,16 @@ class Misuse(unittest.TestCase):
                     ("cgroup_version", "invalid cgroup version", ["0", "3", "v2", ""]),
                     ("parent_cgroup", "Parent cgroup path is invalid", ["/abs", "..", "a/../b", "./a", ""]),
                     ("cgroup", "Invalid format for cgroups", ["cpu.shares", "cpu.shares=", "=1", ""]),
-                    ("cgroup", "Cgroup invalid file", ["../cpu.shares=1", "cpu/shares.x=1", "cpushares=1", ".x=1", "cpu.=1"]),
+                    ("cgroup", "Cgroup invalid file", 
+                     ["../cpu.shares=1", "cpu/shares.x=1", "cpushares=1", ".x=1", "cpu.=1"]),
                     ("cgroup", "is unavailable", ["nosuch.file=1"]),
                     ("resource_limit", "Invalid format for resources", ["fsize", "fsize=", "=1"]),
                     ("resource_limit", "Invalid resource argument", ["nofile=1", "core=1"]),
                     ("resource_limit", "Invalid limit value", ["fsize=-1", "no-file=x", "fsize=18446744073709551616"]),
                     ("resource_limit", "Failed to set limit", ["no-file=18446744073709551614"]),
                     ("devices", "Invalid device", ["", "kvm,,tun", "sda"]),
-                    ("netns", "Failed to join network namespace", ["/nonexistent", "/etc/passwd", "/proc/self/ns/mnt", "/tmp"]),
+                    ("netns", "Failed to join network namespace", 
+                     ["/nonexistent", "/etc/passwd", "/proc/self/ns/mnt", "/tmp"]),
                     ("exec_file", "", ["/nonexistent", "/tmp", "/etc/passwd", "/dev/null", "/proc/self/exe/x"]),
                     ("chroot_base_dir", "", ["/nonexistent", "/etc/passwd", "/dev/null"])):
                 for value in values:
@@ -84,7 +87,8 @@ class Misuse(unittest.TestCase):
 
     def test_links_in_place_of_the_jails_folders_and_files_are_refused(self):
         for place in ("probe", "probe/vm-1", "probe/vm-1/root", "probe/vm-1/root/dev", "probe/vm-1/root/dev/net",
-                      "probe/vm-1/root/run", "probe/vm-1/root/probe", "probe/vm-1/root/probe.pid", "probe/vm-1/root/dev/kvm"):
+                      "probe/vm-1/root/run", "probe/vm-1/root/probe", "probe/vm-1/root/probe.pid",
+                      "probe/vm-1/root/dev/kvm"):
             with self.subTest(place=place), Jailer() as jail:
                 (jail.top / "victim").mkdir(mode=0o755)
                 link = jail.base / place
@@ -100,7 +104,8 @@ class Misuse(unittest.TestCase):
             self.refuse(jail, "Detected hard link at")
 
     def test_folders_that_others_own_or_may_write_are_refused(self):
-        for place, owner, mode in (("probe", UID + 7, 0o755), ("probe/vm-1", UID + 7, 0o755), ("probe/vm-1/root", UID + 7, 0o755),
+        for place, owner, mode in (("probe", UID + 7, 0o755), ("probe/vm-1", UID + 7, 0o755),
+                                   ("probe/vm-1/root", UID + 7, 0o755),
                                    ("probe", 0, 0o777), ("probe/vm-1", 0, 0o777), ("probe/vm-1/root", 0, 0o777),
                                    ("probe", UID, 0o755), ("probe/vm-1/root/dev", UID + 7, 0o755)):
             with self.subTest(place=place, owner=owner, mode=oct(mode)), Jailer() as jail:
@@ -125,7 +130,8 @@ class Misuse(unittest.TestCase):
             words = jail.words()
             done = subprocess.run(words, capture_output=True, text=True, user=UID, group=GID, extra_groups=[])
             self.assertEqual((done.returncode, "must be started by root" in done.stderr), (1, True), done.stderr)
-            done = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, user=UID, group=GID, extra_groups=[])
+            done = subprocess.run([*words, "--dry-run"], capture_output=True,
+                                  text=True, user=UID, group=GID, extra_groups=[])
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("A real start needs root", done.stdout)
 
@@ -194,7 +200,8 @@ class Races(unittest.TestCase):
         for _ in range(20):
             with Jailer() as jail:
                 outcomes = []
-                starts = [threading.Thread(target=lambda: outcomes.append(jail.start("--new-pid-ns", "--", "stay").returncode))
+                begin = functools.partial(jail.start, "--new-pid-ns", "--", "stay")
+                starts = [threading.Thread(target=lambda: outcomes.append(begin().returncode))
                           for _ in range(4)]
                 for each in starts:
                     each.start()

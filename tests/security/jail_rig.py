@@ -71,8 +71,8 @@ class Jailer:
     def start(self, *arguments, **changed):
         # Files, not pipes: a monitor that goes on running holds its standard streams, and a pipe would never end.
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-            done = subprocess.run(self.words(*arguments, **changed), stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
-                                  timeout=PATIENCE_S)
+            done = subprocess.run(self.words(*arguments, **changed), stdin=subprocess.DEVNULL, stdout=output,
+                                  stderr=errors, timeout=PATIENCE_S)
             output.seek(0)
             errors.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, output.read(), errors.read())
