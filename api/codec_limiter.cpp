@@ -7,18 +7,13 @@ namespace wisp::api {
 namespace {
 
 void write_bucket(JsonWriter& json, const std::optional<TokenBucketConfig>& bucket) {
-  if (!bucket || !bucket->limits()) {
+  if (!bucket) {
     json.null();
     return;
   }
   json.open_object();
   json.key("size").number(bucket->size);
-  json.key("one_time_burst");
-  if (bucket->one_time_burst.value_or(0) != 0) {
-    json.number(*bucket->one_time_burst);
-  } else {
-    json.null();
-  }
+  json.key("one_time_burst").optional_number(bucket->one_time_burst);
   json.key("refill_time").number(bucket->refill_time_ms);
   json.close_object();
 }
@@ -71,12 +66,15 @@ void read_limiter(FieldReader& fields, std::string_view name, RateLimiterConfig&
 }
 
 void write_limiter(JsonWriter& json, const RateLimiterConfig& limits) {
-  const bool bandwidth = limits.bandwidth && limits.bandwidth->limits();
-  const bool ops = limits.ops && limits.ops->limits();
-  if (!bandwidth && !ops) {
+  const RateLimiterConfig shown{effective(limits.bandwidth), effective(limits.ops)};
+  if (!shown.bandwidth && !shown.ops) {
     json.null();
     return;
   }
+  write_limiter_as_given(json, shown);
+}
+
+void write_limiter_as_given(JsonWriter& json, const RateLimiterConfig& limits) {
   json.open_object();
   json.key("bandwidth");
   write_bucket(json, limits.bandwidth);

@@ -19,5 +19,7 @@ Result<RateLimiterConfig> decode_limiter(const Json& limiter);
 void read_limiter(FieldReader& fields, std::string_view name, RateLimiterConfig& out);
 /// The limiter as it comes back: null when nothing is limited.
 void write_limiter(JsonWriter& json, const RateLimiterConfig& limits);
+/// Word for word as it was given.
+void write_limiter_as_given(JsonWriter& json, const RateLimiterConfig& limits);
 
 }  // namespace wisp::api

@@ -15,6 +15,7 @@ Result<PmemConfig> decode_pmem(const Json& json) {
   fields.required("path_on_host", pmem.path_on_host);
   fields.defaulted("root_device", pmem.root_device);
   fields.defaulted("read_only", pmem.read_only);
+  pmem.limits_given = fields.non_null_member("rate_limiter") != nullptr;
   read_limiter(fields, "rate_limiter", pmem.limits);
   fields.refuse_nul("path_on_host", pmem.path_on_host);
   WISP_TRY(fields.finish(UnknownFields::Refused));
@@ -39,7 +40,11 @@ void write_pmem(JsonWriter& json, const PmemConfig& pmem) {
   json.key("root_device").truth(pmem.root_device);
   json.key("read_only").truth(pmem.read_only);
   json.key("rate_limiter");
-  write_limiter(json, pmem.limits);
+  if (pmem.limits_given) {
+    write_limiter_as_given(json, pmem.limits);
+  } else {
+    json.null();
+  }
   json.close_object();
 }
 

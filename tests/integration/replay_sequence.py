@@ -46,7 +46,7 @@ class Sequence:
     def __init__(self, wisp, record, shared_names):
         self.wisp = wisp
         self.record = record
-        self.dir = tempfile.mkdtemp(prefix="wr")
+        self.dir = tempfile.mkdtemp(prefix="wisp-replay-")
         self.names = dict(shared_names, DIR=self.dir, SOCK=os.path.join(self.dir, "s"))
         self.names.update({"TAP%d" % n: "wt%d%s" % (n, os.path.basename(self.dir)[-6:]) for n in range(3)})
         self.process = None

@@ -4,25 +4,9 @@
 #include <utility>
 
 namespace wisp {
-namespace {
-
-/// What the bucket comes to: one that limits nothing is none.
-std::optional<TokenBucketConfig> normalized(const std::optional<TokenBucketConfig>& bucket) {
-  if (!bucket || !bucket->limits()) {
-    return std::nullopt;
-  }
-  TokenBucketConfig result = *bucket;
-  if (result.one_time_burst == 0U) {
-    result.one_time_burst.reset();
-  }
-  return result;
-}
-
-}  // namespace
-
 RateLimiter::RateLimiter(const RateLimiterConfig& config, const Clock& clock)
     : clock_(clock),
-      config_{normalized(config.bandwidth), normalized(config.ops)},
+      config_{effective(config.bandwidth), effective(config.ops)},
       bytes_(config_.bandwidth.value_or(TokenBucketConfig{}), clock.now_ns()),
       ops_(config_.ops.value_or(TokenBucketConfig{}), clock.now_ns()) {}
 
@@ -66,11 +50,11 @@ void RateLimiter::charge(Demand demand) {
 void RateLimiter::update(const RateLimiterPatch& patch) {
   const std::uint64_t now_ns = clock_.now_ns();
   if (patch.bandwidth) {
-    config_.bandwidth = normalized(patch.bandwidth);
+    config_.bandwidth = effective(patch.bandwidth);
     bytes_ = TokenBucket(*patch.bandwidth, now_ns);
   }
   if (patch.ops) {
-    config_.ops = normalized(patch.ops);
+    config_.ops = effective(patch.ops);
     ops_ = TokenBucket(*patch.ops, now_ns);
   }
   if (timer_->armed()) {

@@ -7,6 +7,9 @@
 
 namespace wisp {
 
+/// The device counts 4 KiB pages in 32 bits.
+inline constexpr std::uint32_t kMaxBalloonMib = (1U << 24U) - 1;
+
 struct BalloonConfig {
   std::uint32_t amount_mib = 0;
   bool deflate_on_oom = false;

@@ -6,6 +6,9 @@
 
 namespace wisp {
 
+/// A refill time that is no 64-bit number of nanoseconds is none at all.
+inline constexpr std::uint64_t kMaxRefillTimeMs = 18'446'744'073'709;
+
 /// `size` tokens, refilled evenly within `refill_time_ms`, after an initial burst that never comes back. A size or a
 /// refill time of zero switches the bucket off.
 struct TokenBucketConfig {
@@ -13,9 +16,21 @@ struct TokenBucketConfig {
   std::uint64_t refill_time_ms = 0;
   std::optional<std::uint64_t> one_time_burst;
 
-  bool limits() const { return size != 0 && refill_time_ms != 0; }
+  bool limits() const { return size != 0 && refill_time_ms != 0 && refill_time_ms <= kMaxRefillTimeMs; }
   friend bool operator==(const TokenBucketConfig&, const TokenBucketConfig&) = default;
 };
+
+/// What a bucket comes to: one that limits nothing is none, and a burst of nothing is none.
+inline std::optional<TokenBucketConfig> effective(const std::optional<TokenBucketConfig>& bucket) {
+  if (!bucket || !bucket->limits()) {
+    return std::nullopt;
+  }
+  TokenBucketConfig result = *bucket;
+  if (result.one_time_burst == 0U) {
+    result.one_time_burst.reset();
+  }
+  return result;
+}
 
 /// An absent bucket limits nothing.
 struct RateLimiterConfig {

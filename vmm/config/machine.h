@@ -8,9 +8,10 @@
 namespace wisp {
 
 inline constexpr std::uint8_t kMaxVcpuCount = 32;
-/// Guest memory ends below the 512 GiB mark of the physical address map with room for the gaps; 1 TiB is refused early,
-/// so that no size computation can wrap.
-inline constexpr std::uint64_t kMaxMemoryMib = 1024ULL * 1024;
+/// What a configuration may ask for: sizes whose number of bytes has 64 bits.
+inline constexpr std::uint64_t kMaxMemoryMib = (std::uint64_t{1} << 44U) - 1;
+/// What a machine can have: all of it lies below 2 TiB of the guest's physical address space, gaps included.
+inline constexpr std::uint64_t kMaxStartableMemoryMib = 1024ULL * 1024;
 
 enum class HugePages { None, Transparent, Pages2M };
 /// The static CPU templates of the API, by name.

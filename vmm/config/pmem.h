@@ -13,6 +13,7 @@ struct PmemConfig {
   bool root_device = false;
   bool read_only = false;
   RateLimiterConfig limits = {};
+  bool limits_given = false;  ///< a limiter was named, even one that limits nothing; it is shown as it was given
 };
 
 struct PmemPatch {

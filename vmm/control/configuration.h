@@ -62,7 +62,6 @@ class Configuration {
   void release_files();
   void note(const DrivePatch& patch);
   void note(const NetPatch& patch);
-  void note(const PmemPatch& patch);
   void note_balloon(const BalloonConfig& config) { balloon_ = config; }
 
   const MachineConfig& machine() const { return machine_; }

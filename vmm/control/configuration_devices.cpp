@@ -93,7 +93,7 @@ Status Configuration::set_vsock(VsockConfig config) {
 }
 
 Status Configuration::set_balloon(const BalloonConfig& config) {
-  if (config.amount_mib > machine_.memory_mib) {
+  if (config.amount_mib > machine_.memory_mib || config.amount_mib > kMaxBalloonMib) {
     return Error(ErrorCode::InvalidArgument, "Amount of pages requested is too large. (amount_mib was " +
                                                  std::to_string(config.amount_mib) + ", the guest has " +
                                                  std::to_string(machine_.memory_mib) + " MiB.)");
@@ -161,14 +161,6 @@ void Configuration::note(const NetPatch& patch) {
     if (interface.config.iface_id == patch.iface_id) {
       merge(interface.config.rx_limits, patch.rx_limits);
       merge(interface.config.tx_limits, patch.tx_limits);
-    }
-  }
-}
-
-void Configuration::note(const PmemPatch& patch) {
-  for (PmemConfig& pmem : pmem_) {
-    if (pmem.id == patch.id) {
-      merge(pmem.limits, patch.limits);
     }
   }
 }

@@ -103,11 +103,9 @@ Result<Reply> VmController::on(PatchNetworkInterface& command) {
 }
 
 Result<Reply> VmController::on(PatchPmem& command) {
-  Status changed = vm_->live_devices().patch(command.patch);
-  if (changed.ok()) {
-    configuration_.note(command.patch);
-  }
-  return reply_or_prefix(std::move(changed), "Pmem config error: Unable to update the pmem device: ");
+  // The configuration goes on showing the limiter of the PUT, as the API has it.
+  return reply_or_prefix(vm_->live_devices().patch(command.patch),
+                         "Pmem config error: Unable to update the pmem device: ");
 }
 
 Result<Reply> VmController::on(UnplugDevice& command) {

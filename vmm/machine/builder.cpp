@@ -66,6 +66,12 @@ Status VmBuilder::open_pmem() {
 }
 
 Status VmBuilder::map_memory() {
+  if (spec_.machine.memory_mib > kMaxStartableMemoryMib) {
+    return Error(ErrorCode::LimitExceeded, "Invalid Memory Configuration: Cannot create mmap region: Out of memory: " +
+                                               std::to_string(spec_.machine.memory_mib) + " MiB are wanted, at most " +
+                                               std::to_string(kMaxStartableMemoryMib) +
+                                               " can be had. Lower mem_size_mib");
+  }
   const auto ranges = arch::ram_ranges(spec_.machine.memory_mib * kBytesPerMib);
   std::vector<std::uint64_t> pmem_sizes_bytes;
   for (const PmemFile& file : pmem_files_) {
