@@ -1,0 +1,116 @@
+"""What the tests of devices share: a monitor whose guest takes orders on its serial line, and looks at the monitor from outside."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from monitor import Monitor  # noqa: E402
+
+WISP = GUESTS = None
+
+
+def run_tests():
+    """Usage of every file of tests: WISP GUEST_DIR [unittest arguments]"""
+    global WISP, GUESTS
+    WISP, GUESTS = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    del sys.argv[1:3]
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("SKIP: /dev/kvm cannot be opened here, so no guest can run")
+        sys.exit(77)
+    unittest.main(module="__main__", verbosity=2)
+
+
+class Probe(Monitor):
+    """A monitor with a guest of tests/guest that takes orders: `with Probe("rng_probe", {"/entropy": {}}) as vm:`.
+
+    `devices` maps API paths to bodies; the machine is started and the guest up when the block is entered.
+    """
+
+    def __init__(self, guest, devices=None, boot_args="", arguments=("--level", "Warn"), **machine):
+        read_end, self._orders = os.pipe()
+        super().__init__(WISP, arguments, stdin=read_end)
+        os.close(read_end)
+        self._seen = 0
+        self._guest, self._devices, self._boot_args, self._machine = guest, devices or {}, boot_args, machine
+
+    def __enter__(self):
+        try:
+            self.metrics_path = self.directory / "metrics"
+            self.put("/metrics", {"metrics_path": str(self.metrics_path)})
+            self.configure(GUESTS / self._guest, boot_args=("console=ttyS0 " + self._boot_args).strip(), **self._machine)
+            for path, body in self._devices.items():
+                self.put(path, body)
+            self.start()
+            self.wait_for("GUEST-UP")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *ignored):
+        os.close(self._orders)
+        super().__exit__(*ignored)
+
+    def send_order(self, order):
+        os.write(self._orders, order.encode() + b"\n")
+
+    def wait_next(self, text):
+        """The output from the last `order` on, once it holds `text`."""
+        deadline = time.monotonic() + 60
+        while text not in (new := self.output()[self._seen:]):
+            if self.process.poll() is not None and text not in self.output()[self._seen:]:
+                raise AssertionError(f"exit {self.process.returncode} before {text!r}; output: {self.output()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {text!r}; output: {self.output()}")
+            time.sleep(0.002)
+        return new
+
+    def order(self, order, until=None):
+        """Gives an order and waits for "<word> done"; returns what the guest printed meanwhile."""
+        self._seen = len(self.output())
+        self.send_order(order)
+        return self.wait_next(until or f"{order.split()[0]} done")
+
+    def finish(self):
+        self.send_order("quit")
+        code = self.wait_exit()
+        if code != 0 or "GUEST-DONE" not in self.output():
+            raise AssertionError(f"exit {code}; output: {self.output()}")
+
+    def metric(self, group, name):
+        """The sum of a counter over the metrics written until now."""
+        self.put("/actions", {"action_type": "FlushMetrics"})
+        return sum(json.loads(line)[group][name] for line in self.metrics_path.read_text().splitlines())
+
+    def resident_kib(self):
+        return self.status_field("VmRSS")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def wakeups(self):
+        """How often the threads of the monitor have gone to sleep, and so how often they were woken."""
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            for line in (task / "status").read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+        return total
+
+    def loop_ticks(self):
+        """Processor time of the monitor's first thread, which runs all devices, in ticks of 10 ms."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
+        fields = fields.rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+
+def wait_until(condition, what, patience_s=30):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {patience_s} s: {what}")
+        time.sleep(0.005)
