@@ -14,14 +14,14 @@ why_not_direct() {
   fi
 }
 
-# make_host_initramfs OUTPUT FILE...: the emulated host's initial RAM file system: busybox, KVM's modules, and the files in
-# /lane, one of which is run.sh.
+# make_host_initramfs OUTPUT FILE...: the emulated host's initial RAM file system: busybox, the modules of KVM, loop devices
+# and TAP interfaces, and the files in /lane, one of which is run.sh.
 make_host_initramfs() {
   local output=$1 work
   shift
   work=$(mktemp -d)
   stage_busybox "$work"
-  stage_modules "$work" kvm-amd loop
+  stage_modules "$work" kvm-amd loop tun
   mkdir -p "$work/lane"
   install -m 0755 "$wisp_root/scripts/lib/emulated_init.sh" "$work/init"
   cp "$@" "$work/lane/"

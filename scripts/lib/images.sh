@@ -44,20 +44,32 @@ pack_initramfs() {
   (cd "$folder" && find . -print0 | sort -z | cpio --null --create --format=newc --owner=0:0 --quiet) >"$output"
 }
 
-# make_ext4 FOLDER OUTPUT SIZE_MIB: an ext4 image that holds the folder's contents, owned by root.
+# stage_curl FOLDER: this host's curl with the libraries that it needs, for a guest.
+stage_curl() {
+  local folder=$1 program
+  program=$(command -v curl)
+  { printf '%s\n' "$program"; ldd "$program" | grep -o '/[^ ]*'; } | while read -r file; do
+    install -D -m 0755 "$file" "$folder$file"
+  done
+}
+
+# make_ext4 FOLDER OUTPUT SIZE_MIB: an ext4 image that holds the folder's contents, owned by root. Blocks are as large as
+# pages, so that it may be mounted with dax, too.
 make_ext4() {
   local folder=$1 output=$2 size_mib=$3
   rm -f "$output"
   truncate -s "${size_mib}M" "$output"
-  /sbin/mke2fs -q -t ext4 -L wisp-root -E root_owner=0:0,lazy_itable_init=0 -d "$folder" "$output"
+  /sbin/mke2fs -q -t ext4 -b 4096 -L wisp-root -E root_owner=0:0,lazy_itable_init=0 -d "$folder" "$output"
 }
 
-# The initial RAM file system of a wisp guest: finds the drives by ACPI, mounts what root= names, or runs on by itself.
+# make_guest_initramfs OUTPUT [MODULE...]: the initial RAM file system of a wisp guest: finds the drives by ACPI, mounts what
+# root= names, or runs on by itself. The modules are those of devices other than drives.
 make_guest_initramfs() {
   local output=$1 work
+  shift
   work=$(mktemp -d)
   stage_busybox "$work"
-  stage_modules "$work" virtio_mmio virtio_blk
+  stage_modules "$work" virtio_mmio virtio_blk "$@"
   install -m 0755 "$wisp_root/scripts/lib/guest_init.sh" "$work/init"
   pack_initramfs "$work" "$output"
   rm -rf "$work"

@@ -11,7 +11,7 @@ packages_build=(
   clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
   python3 ca-certificates xz-utils dpkg-dev
 )
-packages_guest=(cpio e2fsprogs kmod lz4 zstd python3 xz-utils dpkg-dev ca-certificates)
+packages_guest=(cpio curl e2fsprogs kmod lz4 zstd python3 xz-utils dpkg-dev ca-certificates)
 packages_emulator=(qemu-system-x86)
 
 httplib_version=0.11.4

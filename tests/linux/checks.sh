@@ -1,7 +1,8 @@
 #!/bin/sh
 # The checks of the linux lane, run where KVM can run a stock kernel: in the emulated host, or directly. POSIX sh.
 #
-#   LANE_DIR    holds wisp, uds_http, monitor.sh, bzimage, vmlinux, guest.cpio, root.ext4
+#   LANE_DIR    holds wisp, uds_http, lane_tool, busybox, monitor.sh, devices.sh, bzimage, vmlinux, guest.cpio, devices.cpio,
+#               root.ext4, pmem.ext4
 #   LANE_WORK   where it may write
 #
 # Prints "CHECK <name> PASS|FAIL <what was seen>" for each name of checks.list, and the machines' consoles at the end.
@@ -10,6 +11,7 @@ wisp_program=$LANE_DIR/wisp
 http_client=$LANE_DIR/uds_http
 mkdir -p "$work"
 . "$LANE_DIR/monitor.sh"
+. "$LANE_DIR/devices.sh"
 
 boot_seconds=90
 base_args='console=ttyS0 reboot=k panic=1'
@@ -48,22 +50,26 @@ configure_disks() {
     [ "$status" = 204 ] || echo "LANE PUT $1: $status $answer"
   }
   put /machine-config '{"vcpu_count": 2, "mem_size_mib": 256}'
-  put /boot-source "{\"kernel_image_path\": \"$LANE_DIR/bzimage\", \"initrd_path\": \"$LANE_DIR/guest.cpio\", \"boot_args\": \"$base_args\"}"
+  put /boot-source "{\"kernel_image_path\": \"$LANE_DIR/bzimage\", \"initrd_path\": \"$LANE_DIR/devices.cpio\", \"boot_args\": \"$base_args\"}"
   put /drives/rootfs "{\"drive_id\": \"rootfs\", \"path_on_host\": \"$work/root.ext4\", \"is_root_device\": true, \"is_read_only\": false}"
   put /drives/fixed "{\"drive_id\": \"fixed\", \"path_on_host\": \"$work/fixed.img\", \"is_root_device\": false, \"is_read_only\": true}"
   put /drives/scratch "{\"drive_id\": \"scratch\", \"path_on_host\": \"$work/scratch.img\", \"is_root_device\": false, \"is_read_only\": false, \"cache_type\": \"Writeback\", \"io_engine\": \"Async\"}"
+  put /network-interfaces/eth0 '{"iface_id": "eth0", "host_dev_name": "wisp1"}'
+  put /mmds/config '{"version": "V1", "network_interfaces": ["eth0"]}'
+  put /mmds "$metadata"
   put /actions '{"action_type": "InstanceStart"}'
-  check api-configure "$answers" ' 204 204 204 204 204 204'
+  check api-configure "$answers" ' 204 204 204 204 204 204 204 204 204'
 }
 
 check_reports() {
   check cpus "$(guest_said cpus)" 2
-  check acpi-devices "$(guest_said acpi-devices)" 3
+  check acpi-devices "$(guest_said acpi-devices)" 4
   check root-mounted "$(guest_said root) $(guest_said cmdline | grep -o 'root=/dev/vda rw')" '/dev/vda ext4 rw root=/dev/vda rw'
   check host-file "$(guest_said host-file)" "$host_file_sum"
   check read-only-drive "$(guest_said read-only-drive)" 'ro=1 refused'
   check read-only-untouched "$(file_sum "$work/fixed.img")" "$fixed_sum"
   check async-drive "$(guest_said async-drive | grep -cE '^[0-9a-f]{32}$')" 1
+  check mmds-v1 "$(guest_said mmds-v1)" ami-wisp
   check async-file "$(head -c 1048576 "$work/scratch.img" | md5sum | cut -d' ' -f1)" "$(guest_said async-drive)"
 }
 
@@ -142,11 +148,11 @@ machine_off() {
   stop_monitor
 }
 
-for machine in ${LANE_MACHINES:-disks keys off}; do
+for machine in ${LANE_MACHINES:-disks devices keys off}; do
   echo "LANE machine $machine at $(cut -d' ' -f1 /proc/uptime)"
   "machine_$machine"
 done
-for machine in ${LANE_MACHINES:-disks keys off}; do
+for machine in ${LANE_MACHINES:-disks devices keys off}; do
   echo "LANE console of $machine"
   sed 's/^/CONSOLE /' "$work/$machine.console"
   sed 's/^/LOG /' "$work/$machine.log"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # /sbin/init of the lane's root file system: the guest's half of the checks. Reports lines "GUEST <what>: <result>"; the host
 # compares. At the end it obeys what is typed at its console.
-export PATH=/bin:/sbin
+export PATH=/bin:/sbin:/usr/bin
 report() { echo "GUEST $*"; }
 
 report "root: $(awk '$2 == "/" && $3 == "ext4" { print $1, $3, substr($4, 1, 2) }' /proc/mounts)"
@@ -32,6 +32,9 @@ if dd if=/dev/vdc bs=64k count=16 2>/dev/null | cmp - /tmp/random; then
 else
   report "async-drive: differs"
 fi
+
+ip addr add 172.16.1.2/24 dev eth0 && ip link set eth0 up && ip route add 169.254.169.254 dev eth0
+report "mmds-v1: $(curl -s http://169.254.169.254/latest/meta-data/ami-id)"
 
 (
   count=0
