@@ -82,6 +82,12 @@ class MmioTransport final : public BusDevice, public TransportSignals {
   void resume();
   VirtioDevice& device();
 
+  // Capture and restore, loop thread, while no vCPU runs. The device's own part is a section of its own.
+  /// Only when quiesced with nothing in flight.
+  void save(StateWriter& out);
+  /// Into a transport that was just made, after the device's own restore(). Leaves it quiesced: resume() is to follow.
+  Status restore(StateReader& in);
+
   /// The loop will not run any more: a vCPU that waits for a reset stops waiting, now and later. Any thread.
   void release_waiters();
 
@@ -141,6 +147,8 @@ class MmioTransport final : public BusDevice, public TransportSignals {
   void on_handover();
   void on_queue_event(std::size_t index);
   void activate_device();
+  Status restore_registers(StateReader& in);
+  Status activate_restored(StateReader& in);
   void begin_reset();
   void finish_reset();
   void ring_live_queues();

@@ -55,6 +55,26 @@ QueueConfigDefect QueueConfig::make_ready(const GuestMemory& memory) {
   return defect;
 }
 
+void QueueConfig::save(StateWriter& out) const {
+  out.u32(size_);
+  for (const std::uint64_t address : addresses_) {
+    out.u64(address);
+  }
+  out.boolean(ready_);
+}
+
+Status QueueConfig::restore(StateReader& in, const GuestMemory& memory) {
+  ready_ = false;
+  size_ = in.u32();
+  for (std::uint64_t& address : addresses_) {
+    address = in.u64();
+  }
+  if (in.boolean()) {
+    return in.check(make_ready(memory) == QueueConfigDefect::None, "a queue has a size or address that cannot be");
+  }
+  return in.check(true, "");
+}
+
 std::optional<VirtQueue> QueueConfig::activate(const GuestMemory& memory, std::uint64_t negotiated_features) const {
   RingParts parts;
   if (!ready_ || check(memory, parts) != QueueConfigDefect::None) {

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "snapshot/state/state_reader.h"
+#include "snapshot/state/state_writer.h"
 #include "virtio/core/virt_queue.h"
 #include "vmm/memory/guest_memory.h"
 
@@ -39,6 +41,10 @@ class QueueConfig {
   /// Checks everything. With a defect the queue stays not ready.
   QueueConfigDefect make_ready(const GuestMemory& memory);
   void make_unready() { ready_ = false; }
+
+  /// What a snapshot keeps. The bytes are untrusted: a restored queue goes through the same checks as a driver's.
+  void save(StateWriter& out) const;
+  Status restore(StateReader& in, const GuestMemory& memory);
 
   /// The live queue; nothing when the driver has not made it ready.
   std::optional<VirtQueue> activate(const GuestMemory& memory, std::uint64_t negotiated_features) const;

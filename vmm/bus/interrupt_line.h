@@ -34,6 +34,8 @@ class InterruptLine {
   std::uint32_t status() const { return status_.load(std::memory_order_acquire); }
   /// The driver's acknowledgement clears the bits that it names.
   void acknowledge(std::uint32_t bits) { status_.fetch_and(~bits, std::memory_order_acq_rel); }
+  /// The status of a snapshot; nothing is signalled.
+  void restore(std::uint32_t bits) { status_.store(bits, std::memory_order_release); }
   void clear() { status_.store(0, std::memory_order_release); }
 
   FdRef event_fd() const { return event_.ref(); }

@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kDescriptorTableSize = 512;
 constexpr std::size_t kMaxInstanceIdLength = 64;
+/// As shells report a death by signal.
+constexpr int kExitCodeOfSignalBase = 128;
 
 struct FatalSignal {
   int number;
@@ -80,6 +82,8 @@ void on_terminate(int number) {
   restore_terminal();
   (void)std::signal(number, SIG_DFL);
   (void)std::raise(number);
+  // Still here: the first process of a PID namespace is not killed by signals of its own.
+  ::_exit(kExitCodeOfSignalBase + number);
 }
 
 void install(int number, void (*handler)(int)) {

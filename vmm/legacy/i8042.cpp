@@ -206,4 +206,38 @@ I8042::Effect I8042::write_command(std::uint8_t command) {
   return Effect::None;
 }
 
+void I8042::save(StateWriter& out) {
+  const std::lock_guard lock(mutex_);
+  out.u8(static_cast<std::uint8_t>(size_));
+  for (std::size_t index = 0; index < size_; ++index) {
+    out.u8(buffer_[(first_ + index) % buffer_.size()]);
+  }
+  out.u8(control_);
+  out.u8(output_port_);
+  out.u8(static_cast<std::uint8_t>(data_target_));
+  out.boolean(command_was_last_);
+}
+
+Status I8042::restore(StateReader& in) {
+  const std::lock_guard lock(mutex_);
+  const std::uint8_t unread_count = in.u8();
+  (void)WISP_TRY(in.check(unread_count <= buffer_.size(), "more answers than the buffer holds"));
+  first_ = 0;
+  size_ = unread_count;
+  for (std::size_t index = 0; index < size_; ++index) {
+    buffer_[index] = in.u8();
+  }
+  control_ = in.u8();
+  output_port_ = in.u8();
+  const std::uint8_t target = in.u8();
+  (void)WISP_TRY(in.check(target <= static_cast<std::uint8_t>(DataTarget::Nowhere), "an unknown place for data"));
+  data_target_ = static_cast<DataTarget>(target);
+  command_was_last_ = in.boolean();
+  (void)WISP_TRY(in.finish());
+  if (size_ > 0 && interrupts_enabled()) {
+    interrupt_.signal();
+  }
+  return {};
+}
+
 }  // namespace wisp

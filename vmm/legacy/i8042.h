@@ -24,6 +24,8 @@
 #include <span>
 #include <vector>
 
+#include "snapshot/state/state_reader.h"
+#include "snapshot/state/state_writer.h"
 #include "vmm/base/metrics.h"
 #include "vmm/bus/bus.h"
 #include "vmm/events/event_fd.h"
@@ -53,6 +55,10 @@ class I8042 final : public BusDevice {
 
   /// Presses the three keys. All or none: fails when the guest has not read what was sent before.
   Status send_ctrl_alt_del();
+
+  /// Registers and unread answers. While no vCPU runs.
+  void save(StateWriter& out);
+  Status restore(StateReader& in);
 
   const EventFd& interrupt() const { return interrupt_; }
   I8042Metrics& metrics() { return metrics_; }

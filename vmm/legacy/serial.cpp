@@ -303,4 +303,40 @@ std::size_t Serial::put_input(std::span<const std::byte> bytes) {
   return count;
 }
 
+void Serial::save(StateWriter& out) {
+  const std::lock_guard lock(mutex_);
+  limit_.save(out, clock_.now_ns());
+  ReceiveFifo unread = received_;
+  out.u8(static_cast<std::uint8_t>(unread.size()));
+  while (unread.size() > 0) {
+    out.u8(unread.pop());
+  }
+  out.boolean(transmitter_empty_pending_);
+  for (const std::uint8_t each : {interrupt_enable_, fifo_control_, line_control_, modem_control_, line_errors_,
+                                  modem_status_, scratch_, divisor_low_, divisor_high_}) {
+    out.u8(each);
+  }
+}
+
+Status Serial::restore(StateReader& in) {
+  const std::lock_guard lock(mutex_);
+  (void)WISP_TRY(limit_.restore(in, clock_.now_ns()));
+  const std::uint8_t unread_count = in.u8();
+  (void)WISP_TRY(in.check(unread_count <= kReceiveFifoBytes, "more input than the receiver holds"));
+  received_.clear();
+  for (std::uint8_t count = 0; count < unread_count; ++count) {
+    received_.push(in.u8());
+  }
+  transmitter_empty_pending_ = in.boolean();
+  for (std::uint8_t* each : {&interrupt_enable_, &fifo_control_, &line_control_, &modem_control_, &line_errors_,
+                             &modem_status_, &scratch_, &divisor_low_, &divisor_high_}) {
+    *each = in.u8();
+  }
+  interrupt_enable_ &= kIerMask;
+  (void)WISP_TRY(in.finish());
+  // The line is an edge: what was signalled while the guest stood still is signalled again.
+  signal_new(0);
+  return {};
+}
+
 }  // namespace wisp

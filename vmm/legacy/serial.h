@@ -63,6 +63,10 @@ class Serial final : public BusDevice {
   /// Puts in what fits and returns how much that was.
   std::size_t put_input(std::span<const std::byte> bytes);
 
+  /// Registers, unread input and what is left of the limit. While no vCPU runs.
+  void save(StateWriter& out);
+  Status restore(StateReader& in);
+
   const EventFd& interrupt() const { return interrupt_; }
   const EventFd& room_event() const { return room_event_; }
   SerialMetrics& metrics() { return metrics_; }
