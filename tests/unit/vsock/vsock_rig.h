@@ -178,20 +178,24 @@ struct VsockRig : TransportSignals {
     packet.data.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return packet;
   }
-  /// Sends a packet in one chain of a header and, when there is data, a second buffer.
-  void send(Packet packet, std::optional<std::uint32_t> claimed = std::nullopt, std::uint32_t header_bytes = 44) {
-    packet.length = claimed.value_or(static_cast<std::uint32_t>(packet.data.size()));
+  void write_header(std::uint64_t where, const Packet& packet, std::uint32_t length) const {
     const GuestView guest(memory);
-    guest.put(kTxBuffer, packet.src_cid, 8);
-    guest.put(kTxBuffer + 8, packet.dst_cid, 8);
-    guest.put(kTxBuffer + 16, packet.src_port, 4);
-    guest.put(kTxBuffer + 20, packet.dst_port, 4);
-    guest.put(kTxBuffer + 24, packet.length, 4);
-    guest.put(kTxBuffer + 28, packet.type, 2);
-    guest.put(kTxBuffer + 30, packet.op, 2);
-    guest.put(kTxBuffer + 32, packet.flags, 4);
-    guest.put(kTxBuffer + 36, packet.buf_alloc, 4);
-    guest.put(kTxBuffer + 40, packet.fwd_cnt, 4);
+    guest.put(where, packet.src_cid, 8);
+    guest.put(where + 8, packet.dst_cid, 8);
+    guest.put(where + 16, packet.src_port, 4);
+    guest.put(where + 20, packet.dst_port, 4);
+    guest.put(where + 24, length, 4);
+    guest.put(where + 28, packet.type, 2);
+    guest.put(where + 30, packet.op, 2);
+    guest.put(where + 32, packet.flags, 4);
+    guest.put(where + 36, packet.buf_alloc, 4);
+    guest.put(where + 40, packet.fwd_cnt, 4);
+  }
+  /// Sends a packet in one chain of a header and, when there is data, a second buffer.
+  void send(const Packet& packet, std::optional<std::uint32_t> claimed = std::nullopt,
+            std::uint32_t header_bytes = 44) {
+    write_header(kTxBuffer, packet, claimed.value_or(static_cast<std::uint32_t>(packet.data.size())));
+    const GuestView guest(memory);
     guest.put_bytes(kTxBuffer + 64, std::as_bytes(std::span(packet.data)));
     ChainBuilder builder(tx, 0);
     builder.readable(kTxBuffer, header_bytes);
