@@ -17,8 +17,7 @@ void virtio_write(const struct virtio_device* device, enum virtio_register reg, 
   store32(device->base + reg, value);
 }
 
-static void write_address(const struct virtio_device* device, enum virtio_register reg, volatile const void* target) {
-  const uint64_t address = (uint64_t)target;
+static void write_address(const struct virtio_device* device, enum virtio_register reg, uint64_t address) {
   store32(device->base + reg, (uint32_t)address);
   store32(device->base + reg + 4, (uint32_t)(address >> 32));
 }
@@ -85,7 +84,7 @@ int virtio_negotiate(struct virtio_device* device, uint64_t features) {
   return (virtio_read(device, REG_STATUS) & STATUS_FEATURES_OK) != 0;
 }
 
-void virtio_set_up_queue(struct virtio_device* device) {
+void virtio_set_up_queue_at(struct virtio_device* device, uint64_t distance) {
   memset((void*)device->descriptors, 0, sizeof(struct descriptor) * QUEUE_SIZE);
   memset((void*)device->available, 0, sizeof *device->available);
   memset((void*)device->used, 0, sizeof *device->used);
@@ -96,10 +95,14 @@ void virtio_set_up_queue(struct virtio_device* device) {
          (uint32_t)QUEUE_SIZE);
   }
   virtio_write(device, REG_QUEUE_SIZE, QUEUE_SIZE);
-  write_address(device, REG_QUEUE_DESCRIPTORS, device->descriptors);
-  write_address(device, REG_QUEUE_AVAILABLE, device->available);
-  write_address(device, REG_QUEUE_USED, device->used);
+  write_address(device, REG_QUEUE_DESCRIPTORS, (uint64_t)device->descriptors + distance);
+  write_address(device, REG_QUEUE_AVAILABLE, (uint64_t)device->available + distance);
+  write_address(device, REG_QUEUE_USED, (uint64_t)device->used + distance);
   virtio_write(device, REG_QUEUE_READY, 1);
+}
+
+void virtio_set_up_queue(struct virtio_device* device) {
+  virtio_set_up_queue_at(device, 0);
 }
 
 void virtio_start_queues(struct virtio_device* queues, unsigned count, uint64_t wanted_features) {
@@ -179,6 +182,24 @@ uint32_t virtio_request(struct virtio_device* device, uint16_t head) {
     fail("queue %u at 0x%x returns buffer %u", (uint32_t)device->queue, device->base, element.id);
   }
   return element.length;
+}
+
+void virtio_lay_out(struct virtio_device* device, const void* readable, uint32_t readable_size, void* writable,
+                    uint32_t writable_size) {
+  volatile struct descriptor* chain = device->descriptors;
+  const struct descriptor last = {(uint64_t)writable, writable_size, DESCRIPTOR_WRITE, 0};
+  chain[0] = last;
+  if (readable_size != 0) {
+    const uint16_t flags = writable_size != 0 ? DESCRIPTOR_NEXT : 0;
+    chain[0] = (struct descriptor){(uint64_t)readable, readable_size, flags, 1};
+    chain[1] = last;
+  }
+}
+
+uint32_t virtio_exchange(struct virtio_device* device, const void* readable, uint32_t readable_size, void* writable,
+                         uint32_t writable_size) {
+  virtio_lay_out(device, readable, readable_size, writable, writable_size);
+  return virtio_request(device, 0);
 }
 
 uint16_t virtio_config16(const struct virtio_device* device, uint32_t offset) {

@@ -106,6 +106,8 @@ uint64_t virtio_offered_features(const struct virtio_device* device);
 int virtio_negotiate(struct virtio_device* device, uint64_t features);
 // Tells the device where the queue is and makes it ready.
 void virtio_set_up_queue(struct virtio_device* device);
+// The same for rings whose physical address is `distance` beyond where the guest sees them.
+void virtio_set_up_queue_at(struct virtio_device* device, uint64_t distance);
 // Reset, negotiate what is both offered and wanted, set the queue up, DRIVER_OK. Fails the guest when refused.
 void virtio_start(struct virtio_device* device, uint64_t wanted_features);
 void virtio_start_queues(struct virtio_device* queues, unsigned count, uint64_t wanted_features);
@@ -123,6 +125,12 @@ enum wait_result { WAIT_USED, WAIT_NEEDS_RESET, WAIT_TIMEOUT };
 enum wait_result virtio_wait(struct virtio_device* device, struct used_element* element);
 // Offers the chain at `head` and waits for it; fails the guest when it does not come back. Returns the used length.
 uint32_t virtio_request(struct virtio_device* device, uint16_t head);
+// A request of one readable and one writable part, either of which may be empty (null, 0), in descriptors 0 and 1.
+// virtio_exchange() offers it and waits; returns the used length.
+void virtio_lay_out(struct virtio_device* device, const void* readable, uint32_t readable_size, void* writable,
+                    uint32_t writable_size);
+uint32_t virtio_exchange(struct virtio_device* device, const void* readable, uint32_t readable_size, void* writable,
+                         uint32_t writable_size);
 // Reads of the device's configuration space.
 uint16_t virtio_config16(const struct virtio_device* device, uint32_t offset);
 uint32_t virtio_config32(const struct virtio_device* device, uint32_t offset);
