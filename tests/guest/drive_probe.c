@@ -1,0 +1,53 @@
+// A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "spin" reads sector 0 until the next order and prints
+// "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive: capacity=<sectors> generation=<n> changed=<0|1>"
+// (1: a configuration change interrupt was raised, which is then acknowledged); "reads <n>" reads sector 0 n times; "quit".
+#include "runtime/block.h"
+#include "runtime/command.h"
+
+static struct virtio_device drive;
+static uint8_t data[SECTOR_SIZE] __attribute__((aligned(SECTOR_SIZE)));
+
+static uint32_t read_sector(uint32_t sector) {
+  if (block_request(&drive, BLOCK_IN, sector, data, SECTOR_SIZE) != BLOCK_OK) {
+    fail("drive: reading sector %u has status %u", sector, (uint32_t)block_status);
+  }
+  return block_sum(data, SECTOR_SIZE);
+}
+
+static void spin(void) {
+  uint32_t last = read_sector(0), reads = 1, kinds = 1;
+  while (!command_waiting()) {
+    const uint32_t sum = read_sector(0);
+    kinds += sum != last;
+    last = sum;
+    ++reads;
+  }
+  print("drive: reads=%u kinds=%u\n", reads, kinds);
+}
+
+static void print_size(void) {
+  const uint32_t raised = virtio_read(&drive, REG_INTERRUPT_STATUS);
+  virtio_write(&drive, REG_INTERRUPT_ACK, raised);
+  print("drive: capacity=%u generation=%u changed=%u\n", (uint32_t)block_capacity(&drive),
+        virtio_read(&drive, REG_CONFIG_GENERATION), (raised >> 1) & 1);
+}
+
+void guest_main(const struct boot_info* boot) {
+  struct command order;
+  virtio_bind(&drive, virtio_find(boot, VIRTIO_ID_BLOCK, 0), 0);
+  virtio_start(&drive, BLOCK_FEATURES);
+  print("GUEST-UP\n");
+  while (command_next(&order), !command_is(&order, "quit")) {
+    if (command_is(&order, "read")) {
+      print("drive: sum=%u\n", read_sector(order.numbers[0]));
+    } else if (command_is(&order, "spin")) {
+      spin();
+    } else if (command_is(&order, "size")) {
+      print_size();
+    }
+    for (uint32_t i = 0; command_is(&order, "reads") && i < order.numbers[0]; ++i) {
+      read_sector(0);
+    }
+    print("drive: %s done\n", order.word);
+  }
+}
