@@ -36,6 +36,7 @@ enum class Interest : std::uint32_t {
   Writable = EPOLLOUT,
   ReadableEdge = EPOLLIN | EPOLLET,
   BothEdge = EPOLLIN | EPOLLOUT | EPOLLET,
+  PeerGone = EPOLLRDHUP,  ///< not data, only that the other end of a socket has closed
 };
 
 class EventLoop {

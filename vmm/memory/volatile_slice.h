@@ -30,14 +30,15 @@ class GuestMemory;
 class KernelIoKey {
  private:
   KernelIoKey() = default;
-  friend class SyncFileIo;   // virtio/block: preadv/pwritev
-  friend class IoRing;       // vmm/events: io_uring
-  friend class GuestImage;   // vmm/arch: pread of a kernel image into memory
-  friend class KvmSlots;     // vmm/kvm: memory slot registration
-  friend class MemoryImage;  // snapshot/image: pwritev into a memory file
-  friend class Tap;          // virtio/net: readv and writev
-  friend class VsockStream;  // virtio/vsock: readv and writev on a Unix socket
-  friend class HostRandom;   // virtio/rng: getrandom
+  friend class SyncFileIo;       // virtio/block: preadv/pwritev
+  friend class IoRing;           // vmm/events: io_uring
+  friend class GuestImage;       // vmm/arch: pread of a kernel image into memory
+  friend class KvmSlots;         // vmm/kvm: memory slot registration
+  friend class MemoryImage;      // snapshot/image: pwritev into a memory file
+  friend class Tap;              // virtio/net: readv and writev
+  friend class VsockStream;      // virtio/vsock: readv and writev on a Unix socket
+  friend class HostRandom;       // virtio/rng: getrandom
+  friend class UserfaultMemory;  // snapshot/image: addresses for userfaultfd
   friend struct KernelIoKeyForTests;
 };
 
