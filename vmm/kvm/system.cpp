@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kKvmApiVersion = 12;
 constexpr int kMaxCreateAttempts = 5;
-constexpr std::size_t kMaxCpuidEntries = 256;
 
 struct NeededCapability {
   int number;

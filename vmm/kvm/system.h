@@ -23,6 +23,8 @@ class KvmSystem {
   Result<KvmVm> create_vm() const;
   /// KVM_GET_SUPPORTED_CPUID.
   Result<std::vector<kvm_cpuid_entry2>> supported_cpuid() const;
+  /// The MSRs that belong to a vCPU's state (saved_msrs.h).
+  Result<std::vector<std::uint32_t>> saved_msr_indices() const;
   bool has_capability(int capability) const;
 
  private:

@@ -14,6 +14,9 @@
 
 namespace wisp {
 
+/// More than any host has; KVM takes no more either (KVM_MAX_CPUID_ENTRIES).
+inline constexpr std::size_t kMaxCpuidEntries = 256;
+
 template <typename Entry>
 class KvmTable {
  public:
@@ -52,7 +55,11 @@ class KvmTable {
 // The numbers as C computes them.
 inline constexpr unsigned long kKvmGetSupportedCpuid =
     _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, KvmTable<kvm_cpuid_entry2>::kHeaderBytes);
+inline constexpr unsigned long kKvmGetCpuid2 =
+    _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x91, KvmTable<kvm_cpuid_entry2>::kHeaderBytes);
 inline constexpr unsigned long kKvmSetCpuid2 = _IOC(_IOC_WRITE, KVMIO, 0x90, KvmTable<kvm_cpuid_entry2>::kHeaderBytes);
+/// Its argument has no padding behind the count.
+inline constexpr unsigned long kKvmGetMsrIndexList = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x02, sizeof(std::uint32_t));
 inline constexpr unsigned long kKvmGetMsrs =
     _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x88, KvmTable<kvm_msr_entry>::kHeaderBytes);
 inline constexpr unsigned long kKvmSetMsrs = _IOC(_IOC_WRITE, KVMIO, 0x89, KvmTable<kvm_msr_entry>::kHeaderBytes);

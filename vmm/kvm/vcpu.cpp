@@ -23,16 +23,19 @@ Status check(int ioctl_result, const char* what) {
 
 }  // namespace
 
-Result<KvmVcpu> KvmVcpu::map(Fd fd, std::size_t run_size_bytes) {
+Result<KvmVcpu> KvmVcpu::map(Fd fd, std::size_t run_size_bytes, std::size_t xsave_size_bytes) {
   void* shared = ::mmap(nullptr, run_size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.raw(), 0);
   if (shared == MAP_FAILED) {
     return Error::host(errno, "Kvm error: cannot map a vCPU's shared page");
   }
-  return KvmVcpu(std::move(fd), static_cast<kvm_run*>(shared), run_size_bytes);
+  return KvmVcpu(std::move(fd), static_cast<kvm_run*>(shared), run_size_bytes, xsave_size_bytes);
 }
 
 KvmVcpu::KvmVcpu(KvmVcpu&& other) noexcept
-    : fd_(std::move(other.fd_)), run_(std::exchange(other.run_, nullptr)), run_size_bytes_(other.run_size_bytes_) {}
+    : fd_(std::move(other.fd_)),
+      run_(std::exchange(other.run_, nullptr)),
+      run_size_bytes_(other.run_size_bytes_),
+      xsave_size_bytes_(other.xsave_size_bytes_) {}
 
 KvmVcpu::~KvmVcpu() {
   if (run_ != nullptr) {

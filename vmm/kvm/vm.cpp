@@ -36,7 +36,10 @@ Result<KvmVcpu> KvmVm::create_vcpu(std::uint32_t index) const {
   if (!fd.valid()) {
     return Error::host(errno, "Kvm error: cannot create vCPU " + std::to_string(index));
   }
-  return KvmVcpu::map(std::move(fd), run_size_bytes_);
+  // Asked of the VM, not of /dev/kvm: the answer depends on what the process may use. Kernels before 5.17 do not know
+  // it.
+  const int xsave_size = ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+  return KvmVcpu::map(std::move(fd), run_size_bytes_, xsave_size > 0 ? static_cast<std::size_t>(xsave_size) : 0);
 }
 
 Status KvmVm::bind_interrupt(FdRef event, std::uint32_t gsi) const {
@@ -105,6 +108,22 @@ Status KvmSlots::remove_slot(const KvmVm& vm, std::uint32_t slot_id) {
     return Error::host(errno, "Kvm error: cannot remove guest memory region " + std::to_string(slot_id));
   }
   return {};
+}
+
+Result<std::vector<std::uint64_t>> KvmSlots::take_dirty_log(const KvmVm& vm, std::uint32_t slot_id,
+                                                            std::uint64_t page_count) {
+  constexpr std::uint64_t kPagesPerWord = 64;
+  WISP_ASSERT(page_count > 0);
+  std::vector<std::uint64_t> words((page_count + kPagesPerWord - 1) / kPagesPerWord);
+  kvm_dirty_log request{};
+  request.slot = slot_id;
+  request.dirty_bitmap = words.data();
+  if (::ioctl(vm.fd_.raw(), KVM_GET_DIRTY_LOG, &request) != 0) {
+    return Error::host(
+        errno, "Kvm error: cannot read which pages of guest memory region " + std::to_string(slot_id) + " were written",
+        errno == ENOENT ? "Turn on track_dirty_pages for this machine" : "");
+  }
+  return words;
 }
 
 }  // namespace wisp

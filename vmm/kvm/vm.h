@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "vmm/base/fd.h"
 #include "vmm/kvm/vcpu.h"
@@ -13,6 +14,8 @@
 namespace wisp {
 
 enum class DirtyLogging { Off, On };
+enum class ClockOnRestore;
+struct KvmVmState;
 
 class KvmVm {
  public:
@@ -30,6 +33,10 @@ class KvmVm {
   /// KVM_IOEVENTFD: a 32-bit write of `value` to `address` signals `event` instead of leaving the kernel. Without a
   /// value, any write there does (zero-length match: the fast MMIO path of hardware with EPT).
   Status bind_doorbell(FdRef event, std::uint64_t address, std::optional<std::uint32_t> value) const;
+  /// PIT, clock and interrupt controllers (vm_state.h), while no vCPU runs.
+  Result<KvmVmState> save_state() const;
+  /// Behind the vCPUs' states: what is pending at the controllers reaches local APICs that are as they were.
+  Status restore_state(const KvmVmState& state, ClockOnRestore clock) const;
 
  private:
   friend class KvmSlots;
@@ -53,6 +60,10 @@ class KvmSlots {
                               DirtyLogging logging);
   /// When it returns, no vCPU can reach what the slot covered.
   static Status remove_slot(const KvmVm& vm, std::uint32_t slot_id);
+  /// KVM_GET_DIRTY_LOG: which pages vCPUs have written since the last call, page 64 * i + b being bit b of word i. The
+  /// log is empty afterwards. `page_count` is that of the slot: KVM writes as many bits as the slot has pages.
+  static Result<std::vector<std::uint64_t>> take_dirty_log(const KvmVm& vm, std::uint32_t slot_id,
+                                                           std::uint64_t page_count);
   /// What a device has mapped itself and lends with `iovec lend_iovec(KernelIoKey) const`. ReadOnly: a guest's write
   /// leaves the guest as an access to a device that is not there.
   template <typename Mapping>
