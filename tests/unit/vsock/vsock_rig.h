@@ -191,18 +191,21 @@ struct VsockRig : TransportSignals {
     guest.put(where + 36, packet.buf_alloc, 4);
     guest.put(where + 40, packet.fwd_cnt, 4);
   }
-  /// Sends a packet in one chain of a header and, when there is data, a second buffer.
-  void send(const Packet& packet, std::optional<std::uint32_t> claimed = std::nullopt,
-            std::uint32_t header_bytes = 44) {
+  /// Offers a packet in one chain of a header and, when there is data, a second buffer.
+  void offer(const Packet& packet, std::optional<std::uint32_t> claimed = std::nullopt,
+             std::uint32_t header_bytes = 44) {
     write_header(kTxBuffer, packet, claimed.value_or(static_cast<std::uint32_t>(packet.data.size())));
-    const GuestView guest(memory);
-    guest.put_bytes(kTxBuffer + 64, std::as_bytes(std::span(packet.data)));
+    GuestView(memory).put_bytes(kTxBuffer + 64, std::as_bytes(std::span(packet.data)));
     ChainBuilder builder(tx, 0);
     builder.readable(kTxBuffer, header_bytes);
     if (!packet.data.empty()) {
       builder.readable(kTxBuffer + 64, static_cast<std::uint32_t>(packet.data.size()));
     }
     tx.offer(builder.build());
+  }
+  void send(const Packet& packet, std::optional<std::uint32_t> claimed = std::nullopt,
+            std::uint32_t header_bytes = 44) {
+    offer(packet, claimed, header_bytes);
     kick(1);
   }
   /// A client that has said CONNECT to guest port 52, and the request that the guest got.
@@ -221,6 +224,28 @@ struct VsockRig : TransportSignals {
     packet.dst_port = seen.src_port;
     packet.op = op;
     return packet;
+  }
+
+  /// A connection from guest port `port` to the program that listens on `listener`, with the guest's buffers posted.
+  Fd open_from_guest(const Fd& listener, std::uint32_t port, std::uint32_t host_port = 1) {
+    send({.src_port = port, .dst_port = host_port, .op = kOpRequest});
+    const auto answer = take();
+    WISP_ASSERT(answer && answer->op == kOpResponse);
+    return Fd(::accept4(listener.raw(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  }
+  /// Whether the host side has an event that nobody has handled: a device that is idle has none.
+  bool host_side_is_quiet() const {
+    epoll_event ready{};
+    return ::epoll_wait(device->host_events().raw(), &ready, 1, 0) == 0;
+  }
+  /// The driver resets the device and starts it anew.
+  void restart(std::uint64_t features = kFeatures) {
+    device->reset();
+    for (FakeQueue* queue : {&rx, &tx, &event}) {
+      queue->start_over();
+    }
+    next_rx = 0;
+    activate(*device, features);
   }
 
   TempFolder folder;
