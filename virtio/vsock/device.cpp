@@ -46,8 +46,7 @@ void VsockDevice::read_config(std::uint64_t offset, std::span<std::byte> data) c
 
 Status VsockDevice::on_activate() {
   event_buffers_.reserve(queue_at(kEventQueue).size());
-  mux_->start();
-  return {};
+  return mux_->start();
 }
 
 void VsockDevice::on_quiesce() {

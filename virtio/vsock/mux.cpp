@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "vmm/base/log.h"
+
 namespace wisp {
 namespace {
 
@@ -43,11 +45,13 @@ VsockMux::~VsockMux() {
   }
 }
 
-void VsockMux::start() {
-  set_door(Door::Open);
+Status VsockMux::start() {
   if (!watched_) {
-    watched_ = loop_->watch(epoll_.ref(), Interest::Readable, *this).ok();
+    (void)WISP_TRY(loop_->watch(epoll_.ref(), Interest::Readable, *this));
+    watched_ = true;
   }
+  set_door(Door::Open);
+  return {};
 }
 
 void VsockMux::stop() {
@@ -84,7 +88,10 @@ void VsockMux::resume() {
   if (next != 0) {
     arm(next + paused_ns);
   }
-  start();
+  if (const Status started = start(); !started.ok()) {
+    metrics_->muxer_event_fails.add();
+    WISP_LOG(Error, "vsock: %s", started.error().text().c_str());
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ class VsockMux final : private EventHandler {
            VsockMetrics& metrics, VsockGuest& guest);
   ~VsockMux() override;
 
-  /// Opens the door to host programs.
-  void start();
+  /// Opens the door to host programs. Fails when the host refuses to watch the sockets.
+  Status start();
   /// Ends every connection and closes the door.
   void stop();
   /// Time stands still and no event is handled until resume().
