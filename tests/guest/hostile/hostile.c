@@ -4,6 +4,7 @@
 #include "hostile/hostile.h"
 
 struct virtio_device target;
+uint64_t target_features = VIRTIO_F_VERSION_1, hotplug_region;
 uint8_t data[DATA_SIZE] __attribute__((aligned(4096)));
 static struct virtio_device witness;
 static uint32_t target_sum, witness_sum;
@@ -57,6 +58,18 @@ static int is_wanted(const char* wanted, const char* name) {
   return text_equal(wanted, "all") || text_equal(wanted, name);
 }
 
+static uint32_t run_free_attacks(const char* wanted, const struct free_attack* attacks, unsigned attack_count) {
+  uint32_t count = 0;
+  for (unsigned i = 0; i < attack_count; ++i) {
+    if (is_wanted(wanted, attacks[i].name)) {
+      attacks[i].run();
+      check_recovery(attacks[i].name);
+      ++count;
+    }
+  }
+  return count;
+}
+
 void guest_main(const struct boot_info* boot) {
   char wanted[32];
   uint32_t count = 0;
@@ -77,13 +90,8 @@ void guest_main(const struct boot_info* boot) {
       ++count;
     }
   }
-  for (unsigned i = 0; i < kFreeAttackCount; ++i) {
-    if (is_wanted(wanted, kFreeAttacks[i].name)) {
-      kFreeAttacks[i].run();
-      check_recovery(kFreeAttacks[i].name);
-      ++count;
-    }
-  }
+  count += run_free_attacks(wanted, kRegisterAttacks, kRegisterAttackCount);
+  count += run_free_attacks(wanted, kFreeAttacks, kFreeAttackCount);
   if (count == 0) {
     fail("there is no attack called %s", wanted);
   }

@@ -8,6 +8,8 @@ enum { DATA_SIZE = 8 * SECTOR_SIZE };
 #define HOSTILE_FEATURES (BLOCK_FEATURES | VIRTIO_F_INDIRECT_DESC)
 
 extern struct virtio_device target;
+extern uint64_t target_features;  // that the target's driver must accept at least
+extern uint64_t hotplug_region;   // where memory could be plugged; 0: unknown
 extern uint8_t data[DATA_SIZE];
 
 // How a ring attack may end. Whatever happens, the device must come back after a reset and the other drive must work.
@@ -34,3 +36,10 @@ struct free_attack {
 };
 extern const struct free_attack kFreeAttacks[];
 extern const unsigned kFreeAttackCount;
+// On any device.
+extern const struct free_attack kRegisterAttacks[];
+extern const unsigned kRegisterAttackCount;
+
+// All widths at one address.
+void read_every_way(uint64_t address);
+void write_every_way(uint64_t address, uint64_t value);

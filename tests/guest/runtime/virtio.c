@@ -9,6 +9,8 @@ static struct __attribute__((aligned(4096))) {
   struct used_ring used __attribute__((aligned(4096)));
 } rings[MAX_RINGS];
 
+uint64_t virtio_extra_features;
+
 uint32_t virtio_read(const struct virtio_device* device, enum virtio_register reg) {
   return load32(device->base + reg);
 }
@@ -108,7 +110,7 @@ void virtio_set_up_queue(struct virtio_device* device) {
 void virtio_start_queues(struct virtio_device* queues, unsigned count, uint64_t wanted_features) {
   struct virtio_device* device = &queues[0];
   virtio_reset(device);
-  if (!virtio_negotiate(device, virtio_offered_features(device) & wanted_features)) {
+  if (!virtio_negotiate(device, virtio_offered_features(device) & (wanted_features | virtio_extra_features))) {
     fail("the device at 0x%x refuses features that it offers", device->base);
   }
   for (unsigned i = 0; i < count; ++i) {

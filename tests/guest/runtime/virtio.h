@@ -111,6 +111,8 @@ void virtio_set_up_queue_at(struct virtio_device* device, uint64_t distance);
 // Reset, negotiate what is both offered and wanted, set the queue up, DRIVER_OK. Fails the guest when refused.
 void virtio_start(struct virtio_device* device, uint64_t wanted_features);
 void virtio_start_queues(struct virtio_device* queues, unsigned count, uint64_t wanted_features);
+// Wanted in addition by every start; for guests that use another device's driver in a way of their own.
+extern uint64_t virtio_extra_features;
 void virtio_reset(struct virtio_device* device);
 
 // Makes a chain available; virtio_offer() also notifies the device.
