@@ -5,15 +5,25 @@ Usage: test_devices.py WISP GUEST_DIR [unittest arguments]
 """
 import pathlib
 import re
+import socket
+import struct
 import tempfile
+import threading
 import time
 import unittest
 
+import network
 from monitor import drive, make_disk
 from probe import Probe, run_tests, wait_until
 
 MIB = 1 << 20
 PATTERN = 0x5CA1AB1E0DDBA11
+REFUSAL = None
+
+
+def setUpModule():
+    global REFUSAL
+    REFUSAL = network.enter_own_network()
 
 
 def block_sum(data):
@@ -286,6 +296,82 @@ class DriveUpdates(unittest.TestCase):
                 vm.order("reads 25")
                 self.assertEqual(vm.metric("block_d", "rate_limiter_throttled_events"), throttled)
                 vm.finish()
+
+
+class Pause(unittest.TestCase):
+    """Every kind of device in use while the machine is paused and resumed: nothing is lost, nothing happens twice."""
+
+    def setUp(self):
+        if REFUSAL:
+            self.skipTest(REFUSAL)
+        network.make_tap("tap0")
+        self.addCleanup(network.remove_tap, "tap0")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.files = pathlib.Path(directory.name)
+        make_disk(self.files / "disk", 64)
+        (self.files / "pmem").write_bytes(bytes(2 * MIB))
+
+    def machine(self, engine):
+        return Probe("traffic", {
+            "/drives/d": drive("d", self.files / "disk", io_engine=engine),
+            "/network-interfaces/eth0": {"iface_id": "eth0", "host_dev_name": "tap0", "guest_mac": "06:00:00:00:00:01"},
+            "/vsock": {"guest_cid": 3, "uds_path": "./v.sock"},
+            "/entropy": {},
+            **Balloon.FULL,
+            "/pmem/p": {"id": "p", "path_on_host": str(self.files / "pmem")},
+            "/hotplug/memory": {"total_size_mib": 128, "block_size_mib": 2, "slot_size_mib": 128},
+        })
+
+    def start_echo(self, vm):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(vm.directory / "v.sock_1234"))
+        listener.listen()
+
+        def echo():
+            end, _ = listener.accept()
+            with listener, end:
+                while data := end.recv(4096):
+                    end.sendall(data)
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        self.addCleanup(thread.join)
+
+    def check_pauses(self, engine):
+        frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5))
+        frames.bind(("tap0", 0x88B5))
+        frames.settimeout(10)
+        with frames, self.machine(engine) as vm:
+            vm.patch("/hotplug/memory", {"requested_size_mib": 2})
+            self.start_echo(vm)
+            vm.order("go")
+            for number in range(40):
+                vm.patch("/vm", {"state": "Paused"})
+                if number % 10 == 0:  # a paused machine does nothing at all
+                    counted = vm.metric("entropy", "entropy_event_count")
+                    time.sleep(0.05)
+                    self.assertEqual(vm.metric("entropy", "entropy_event_count"), counted)
+                vm.patch("/vm", {"state": "Resumed"})
+                time.sleep(0.02)
+            vm.send_order("stop")
+            rounds = int(re.search(r"rounds=(\d+)", vm.wait_next("stop done")).group(1))
+            self.assertGreater(rounds, 5)
+            self.assertEqual([struct.unpack_from("<I", frames.recv(100), 14)[0] for _ in range(rounds)], list(range(rounds)))
+            self.assertEqual(vm.wait_exit(), 0, vm.output())
+            count = vm.last_metrics
+            for group, name, expected in (("entropy", "entropy_event_count", rounds), ("block_d", "read_count", rounds + 1),
+                                          ("net_eth0", "tx_packets_count", rounds), ("memory_hotplug", "plug_count", rounds),
+                                          ("memory_hotplug", "unplug_count", rounds), ("balloon", "inflate_count", rounds),
+                                          ("balloon", "deflate_count", rounds)):
+                with self.subTest(group=group, name=name):
+                    self.assertEqual(count(group, name), expected)
+
+    def test_synchronous_drive_and_everything_else(self):
+        self.check_pauses("Sync")
+
+    def test_asynchronous_drive_and_everything_else(self):
+        self.check_pauses("Async")
 
 
 if __name__ == "__main__":

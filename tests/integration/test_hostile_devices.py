@@ -28,10 +28,10 @@ def setUpModule():
 class Attack(Probe):
     """A machine with one device of each kind, whose guest attacks `victim`."""
 
-    def __init__(self, victim, files):
+    def __init__(self, guest, victim, files, **machine):
         make_disk(files / "disk", 64)
         (files / "pmem").write_bytes(bytes(2 << 20))
-        super().__init__("hostile_devices", {
+        super().__init__(guest, {
             "/drives/witness": drive("witness", files / "disk"),
             "/network-interfaces/eth0": {"iface_id": "eth0", "host_dev_name": "tap0", "guest_mac": "06:00:00:00:00:01"},
             "/mmds/config": {"network_interfaces": ["eth0"], "version": "V2"},
@@ -41,7 +41,7 @@ class Attack(Probe):
                          "free_page_reporting": True},
             "/pmem/p": {"id": "p", "path_on_host": str(files / "pmem")},
             "/hotplug/memory": {"total_size_mib": 256, "block_size_mib": 2, "slot_size_mib": 128},
-        }, f"victim={victim}")
+        }, f"victim={victim}", **machine)
 
     def start(self):
         super().start()
@@ -92,7 +92,7 @@ class HostileDevices(unittest.TestCase):
             network.make_tap("tap0")
             with tempfile.TemporaryDirectory() as directory:
                 try:
-                    with Attack(victim, pathlib.Path(directory)) as vm:
+                    with Attack("hostile_devices", victim, pathlib.Path(directory)) as vm:
                         self.watch(vm)
                         self.survived[victim] = vm.output()
                 finally:
@@ -213,6 +213,19 @@ class HostileDevices(unittest.TestCase):
     def test_memory_hotplug_requests_m_01_m_04(self):
         self.check(["mem"], ("outside", "below", "wraps", "no_blocks", "too_many", "not_aligned", "unknown", "short",
                              "short_answer"), ("requests",))
+
+    def test_second_processor_rewrites_descriptors_while_they_are_read_t_29_t_30(self):
+        network.make_tap("tap0")
+        self.addCleanup(network.remove_tap, "tap0")
+        with tempfile.TemporaryDirectory() as directory:
+            with Attack("double_fetch_devices", "all", pathlib.Path(directory), vcpus=2) as vm:
+                self.assertEqual(vm.wait_exit(), 0, vm.output())
+                output = vm.output()
+        self.assertIn("double-fetch: survived", output)
+        for victim, queues in QUEUES.items():
+            for queue in queues:
+                if queue != "event":
+                    self.assertIn(f"double-fetch {victim}.{queue}: ", output)
 
 
 if __name__ == "__main__":
