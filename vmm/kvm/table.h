@@ -2,7 +2,7 @@
 //
 // The kernel's own structures cannot be used from C++: their flexible array is declared next to an empty structure,
 // which has size 0 in C and 1 in C++, so that sizeof, and with it the ioctl's number and the place of the entries, come
-// out wrong.
+// out wrong. struct kvm_xsave has the same trap: its numbers are here too, its bytes are a plain buffer.
 #pragma once
 
 #include <linux/kvm.h>
@@ -63,5 +63,8 @@ inline constexpr unsigned long kKvmGetMsrIndexList = _IOC(_IOC_READ | _IOC_WRITE
 inline constexpr unsigned long kKvmGetMsrs =
     _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x88, KvmTable<kvm_msr_entry>::kHeaderBytes);
 inline constexpr unsigned long kKvmSetMsrs = _IOC(_IOC_WRITE, KVMIO, 0x89, KvmTable<kvm_msr_entry>::kHeaderBytes);
+inline constexpr unsigned long kKvmGetXsave = _IOC(_IOC_READ, KVMIO, 0xa4, sizeof(kvm_xsave::region));
+inline constexpr unsigned long kKvmSetXsave = _IOC(_IOC_WRITE, KVMIO, 0xa5, sizeof(kvm_xsave::region));
+inline constexpr unsigned long kKvmGetXsave2 = _IOC(_IOC_READ, KVMIO, 0xcf, sizeof(kvm_xsave::region));
 
 }  // namespace wisp

@@ -108,7 +108,7 @@ Result<std::vector<kvm_cpuid_entry2>> KvmVcpu::cpuid() const {
 
 Result<std::vector<std::byte>> KvmVcpu::save_xsave() const {
   std::vector<std::byte> area(std::max(xsave_size_bytes_, kMinXsaveBytes));
-  const unsigned long request = xsave_size_bytes_ == 0 ? KVM_GET_XSAVE : KVM_GET_XSAVE2;
+  const unsigned long request = xsave_size_bytes_ == 0 ? kKvmGetXsave : kKvmGetXsave2;
   (void)WISP_TRY(transfer(fd_.ref(), request, area.data(), "read a vCPU's floating-point state"));
   return area;
 }
@@ -157,7 +157,7 @@ Status KvmVcpu::restore_xsave(std::span<const std::byte> xsave) const {
                      ". The snapshot needs another CPU: load it on a host of the kind that it was taken on");
   }
   std::vector<std::byte> copy(xsave.begin(), xsave.end());
-  return transfer(fd_.ref(), KVM_SET_XSAVE, copy.data(), "set a vCPU's floating-point state");
+  return transfer(fd_.ref(), kKvmSetXsave, copy.data(), "set a vCPU's floating-point state");
 }
 
 Status KvmVcpu::restore_msrs(std::span<const kvm_msr_entry> entries) const {

@@ -9,6 +9,11 @@ TEST_CASE("ioctl numbers with variable-length arguments are those that C compute
   CHECK(kKvmGetSupportedCpuid == 0xc008ae05UL);
   CHECK(kKvmSetCpuid2 == 0x4008ae90UL);
   CHECK(kKvmSetMsrs == 0x4008ae89UL);
+  CHECK(kKvmGetCpuid2 == 0xc008ae91UL);
+  CHECK(kKvmGetMsrIndexList == 0xc004ae02UL);
+  CHECK(kKvmGetXsave == 0x9000aea4UL);
+  CHECK(kKvmSetXsave == 0x5000aea5UL);
+  CHECK(kKvmGetXsave2 == 0x9000aecfUL);
 }
 
 TEST_CASE("entries begin eight bytes behind the count") {
