@@ -65,17 +65,11 @@ Status check_body_presence(const HttpRequest& request) {
 }
 
 Error unknown_route(Method method, const PathTokens& path) {
+  if (path.first == "snapshot" && path.second.empty() && method == Method::Put) {
+    return refusal("Missing snapshot operation type.");
+  }
   return refusal("Invalid request method and/or path: " + std::string(names_of(method).upper) + " " +
                  std::string(path.first) + ".");
-}
-
-Error unsupported(const UnsupportedRoute& route, const HttpRequest& request) {
-  std::string subject(route.subject);
-  subject += " (" + std::string(names_of(request.method).upper) + " /" + std::string(route.first);
-  if (route.rule == SecondToken::Exactly && !route.second.empty()) {
-    subject += "/" + std::string(route.second);
-  }
-  return not_supported_yet(subject + ")");
 }
 
 int status_of(const Error& error) {
@@ -110,16 +104,12 @@ Answer http_fault(const std::string& text) {
 Result<ParsedRequest> Router::parse(const HttpRequest& request, const Route*& route) {
   const PathTokens path = split_path(request.path);
   WISP_TRY(check_body_presence(request));
-  route = find_route(routes(), request.method, path);
-  const UnsupportedRoute* missing = find_route(unsupported_routes(), request.method, path);
-  if (route == nullptr && missing == nullptr) {
+  route = find_route(request.method, path);
+  if (route == nullptr) {
     return unknown_route(request.method, path);
   }
-  if ((route != nullptr ? route->rule : missing->rule) == SecondToken::Id) {
+  if (route->rule == SecondToken::Id) {
     WISP_TRY(check_resource_id(path.second));
-  }
-  if (route == nullptr) {
-    return unsupported(*missing, request);
   }
   count(route->count(metrics_));
   return route->parse({path.second, request.body});

@@ -15,6 +15,7 @@
 #include "api/codec_net.h"
 #include "api/codec_observe.h"
 #include "api/codec_pmem.h"
+#include "api/codec_snapshot.h"
 #include "api/codec_vsock.h"
 
 namespace wisp::api {
@@ -106,6 +107,13 @@ Result<ParsedRequest> put_mmds_config(const RequestView& request) {
   return ParsedRequest{Command(PutMmdsConfig{std::move(config)}), deprecation};
 }
 
+Result<ParsedRequest> load_snapshot(const RequestView& request) {
+  SnapshotLoadBody body = WISP_TRY(decode_body(request, decode_snapshot_load));
+  const char* deprecation =
+      body.deprecated ? "PUT /snapshot/load: mem_file_path and enable_diff_snapshots fields are deprecated." : nullptr;
+  return ParsedRequest{Command(LoadSnapshot{std::move(body.config)}), deprecation};
+}
+
 /// The metadata store's content goes through as it came; the store has rules of its own for what it takes.
 template <typename Message>
 Result<ParsedRequest> hand_on_json(const RequestView& request) {
@@ -188,6 +196,9 @@ constexpr Route kRoutes[] = {
      put_fails<&Put::network>},
     {Method::Put, SecondToken::Id, "pmem", "", put_resource<PutPmem, PmemConfig, decode_pmem, &PmemConfig::id>,
      put_count<&Put::pmem>, put_fails<&Put::pmem>},
+    {Method::Put, SecondToken::Exactly, "snapshot", "create",
+     put_config<CreateSnapshot, SnapshotCreateConfig, decode_snapshot_create>, uncounted, uncounted},
+    {Method::Put, SecondToken::Exactly, "snapshot", "load", load_snapshot, uncounted, uncounted},
     {Method::Put, kIgnored, "vsock", "", put_vsock, put_count<&Put::vsock>, put_fails<&Put::vsock>},
     {Method::Put, kIgnored, "logger", "", put_config<PutLogger, LoggerConfig, decode_logger>, put_count<&Put::logger>,
      put_fails<&Put::logger>},
@@ -223,11 +234,6 @@ constexpr Route kRoutes[] = {
     {Method::Patch, kIgnored, "vm", "", give_order<decode_vm_state>, uncounted, uncounted},
 };
 
-constexpr UnsupportedRoute kUnsupportedRoutes[] = {
-    {Method::Put, SecondToken::Exactly, "snapshot", "create", "Creating a snapshot"},
-    {Method::Put, SecondToken::Exactly, "snapshot", "load", "Loading a snapshot"},
-};
-
 }  // namespace
 
 PathTokens split_path(std::string_view path) {
@@ -249,9 +255,6 @@ PathTokens split_path(std::string_view path) {
 
 std::span<const Route> routes() {
   return kRoutes;
-}
-std::span<const UnsupportedRoute> unsupported_routes() {
-  return kUnsupportedRoutes;
 }
 
 }  // namespace wisp::api

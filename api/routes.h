@@ -2,7 +2,7 @@
 //
 // A path is split at '/'. The first token chooses the route, what follows is looked at only where a route asks for it
 // and otherwise ignored; "/machine-config/x/y" is "/machine-config". Adding an endpoint is adding a row to
-// kRoutes and deleting one from kUnsupportedRoutes.
+// kRoutes.
 #pragma once
 
 #include <optional>
@@ -55,21 +55,10 @@ struct Route {
   Counter* (*fails)(ApiMetrics&);
 };
 
-/// An endpoint of the API that wisp does not have yet; `subject` begins the text that says so.
-struct UnsupportedRoute {
-  Method method;
-  SecondToken rule;
-  std::string_view first;
-  std::string_view second;
-  std::string_view subject;
-};
-
 std::span<const Route> routes();
-std::span<const UnsupportedRoute> unsupported_routes();
 
-template <typename R>
-const R* find_route(std::span<const R> table, Method method, const PathTokens& path) {
-  for (const R& route : table) {
+inline const Route* find_route(Method method, const PathTokens& path) {
+  for (const Route& route : routes()) {
     const bool matches = route.method == method && route.first == path.first &&
                          (route.rule != SecondToken::Exactly || route.second == path.second) &&
                          (route.rule != SecondToken::Rest || route.second == path.rest);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "api/thread.h"
+#include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 
 namespace wisp::api {
@@ -126,6 +127,7 @@ class ApiServer::Impl {
   };
 
   void accept_loop() {
+    confine_this_thread(ThreadKind::Api);  // the threads of connections are started here and inherit it
     while (true) {
       Fd client(::accept4(listener_.raw(), nullptr, nullptr, SOCK_CLOEXEC));
       const int error = errno;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 
 namespace wisp::api {
@@ -11,6 +12,7 @@ void* run(void* argument) {
   const std::unique_ptr<std::function<void()>> work(static_cast<std::function<void()>*>(argument));
   pthread_setname_np(pthread_self(), kThreadName);
   log::set_thread_name("api");
+  name_thread_kind(ThreadKind::Api);
   (*work)();
   return nullptr;
 }

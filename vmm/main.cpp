@@ -13,16 +13,21 @@
 #include <string>
 #include <vector>
 
+#include "api/codec_reply.h"
 #include "api/config_file.h"
 #include "api/metrics.h"
 #include "api/server.h"
+#include "jailer/seccomp/filters.h"
 #include "vmm/base/arguments.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
+#include "vmm/cli/hardening.h"
 #include "vmm/cli/monitor_metrics.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/process.h"
+#include "vmm/cli/syscall_fault.h"
 #include "vmm/control/controller.h"
 #include "vmm/control/logger_config.h"
 #include "vmm/legacy/terminal.h"
@@ -33,6 +38,13 @@ namespace {
 /// How long the end of the process waits for answers that are being sent.
 constexpr std::uint64_t kLastAnswersMs = 100;
 constexpr std::size_t kMaxConfigFileBytes = 1024 * 1024;
+
+/// The sanitizers make system calls of their own that no policy foresees.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kFiltersFitThisBuild = false;
+#else
+constexpr bool kFiltersFitThisBuild = true;
+#endif
 
 /// Says the reason on standard error and in the log; the caller returns the code.
 ExitCode fail(ExitCode code, const std::string& text) {
@@ -86,20 +98,60 @@ class Monitor final : public EventHandler {
   Status prepare() {
     (void)WISP_TRY(configure_logger());
     WISP_LOG(Info, "Running wisp v%s", kWispVersion);
+    harden();
+    choose_filters();
     signals_ = WISP_TRY(install_signal_handlers(metrics_.signals, RawTerminal::restore));
     reserve_descriptor_table();
     loop_ = WISP_TRY(EventLoop::create());
     (void)WISP_TRY(loop_->watch(signals_.ref(), Interest::Readable, *this));
     controller_ = std::make_unique<VmController>(
         *loop_, metrics_.registry, metrics_.machine,
-        ControllerOptions{options_.instance_id, options_.boot_timer, options_.mmds_limit_bytes},
+        ControllerOptions{options_.instance_id, options_.boot_timer, options_.mmds_limit_bytes,
+                          [](const FullConfig& config) { return api::reply_body(Reply(config)); }},
         [this](ExitCode code) { end(code); });
     metrics_.register_all(controller_->metrics_sink());
     if (options_.metrics_path) {
       (void)WISP_TRY(controller_->metrics_sink().configure(MetricsConfig{*options_.metrics_path, false, {}}));
     }
     record_start_times();
-    return options_.api == ApiUse::Off ? Status() : start_api();
+    if (options_.api == ApiUse::On) {
+      (void)WISP_TRY(start_api());
+    }
+    // After the API's threads, which need other calls than this one; before anything of a client or a file is looked
+    // at.
+    confine_this_thread(ThreadKind::Setup);
+    return {};
+  }
+
+  void harden() {
+    const HardeningReport report = harden_process();
+    for (const std::string& each : report.missing) {
+      WISP_LOG(Warn, "This kernel has no %s; wisp runs without it.", each.c_str());
+    }
+    WISP_LOG(Debug, "Landlock ABI %d is in force.", report.landlock_abi);
+  }
+
+  void choose_filters() {
+    if (options_.seccomp == SeccompUse::Off || !kFiltersFitThisBuild) {
+      WISP_LOG(Warn,
+               "There are no system call filters: a guest that breaks wisp can ask the host's kernel for anything.");
+      return;
+    }
+    seccomp::use(seccomp::FilterSet::built_in());
+    current_ = this;
+    set_last_words([] { current_->speak_last_words(); });
+  }
+
+  void speak_last_words() {
+    if (const SyscallFault* fault = refused_call()) {
+      WISP_LOG(Error,
+               "Shutting down VM after intercepting a bad syscall (%d): %s, first argument 0x%llx, thread kind %s.",
+               fault->number, name_of(*fault), static_cast<unsigned long long>(fault->first_argument),
+               to_string(fault->kind));
+    }
+    if (controller_ != nullptr) {
+      (void)controller_->metrics_sink().flush();
+    }
   }
 
   Status configure_logger() {
@@ -165,8 +217,12 @@ class Monitor final : public EventHandler {
   void on_event(std::uint32_t /*events*/) override {
     unsigned char number = 0;
     if (::read(signals_.raw(), &number, 1) == 1) {
-      WISP_LOG(Error, "Shutting down VM after intercepting signal %u.", number);
       count_signal(metrics_.signals, number);
+      if (refused_call() != nullptr) {
+        speak_last_words();
+        ::_exit(to_int(ExitCode::BadSyscall));  // a thread that may be in hostile hands is still waiting
+      }
+      WISP_LOG(Error, "Shutting down VM after intercepting signal %u.", number);
       end(exit_code_of(number));
     }
   }
@@ -194,6 +250,9 @@ class Monitor final : public EventHandler {
     }
     return exit_code_;
   }
+
+  /// For the signal handler, which can reach nothing but globals.
+  static inline Monitor* current_ = nullptr;
 
   Options options_;
   ExitCode exit_code_ = ExitCode::GenericError;

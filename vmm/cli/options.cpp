@@ -27,7 +27,7 @@ constexpr std::array kSpecs = {
     ArgumentSpec{"mmds-size-limit", Value, "BYTES", "largest metadata store (default: as for API requests)"},
     ArgumentSpec{"module", Value, "PREFIX", "logs only source files whose path begins with this"},
     ArgumentSpec{"no-api", Switch, nullptr, "no API socket; needs --config-file", "config-file"},
-    ArgumentSpec{"no-seccomp", Switch, nullptr, "runs without system call filters (this version has none)", nullptr,
+    ArgumentSpec{"no-seccomp", Switch, nullptr, "runs without system call filters (not for strangers' guests)", nullptr,
                  "seccomp-filter"},
     ArgumentSpec{"parent-cpu-time-us", Value, "US", "CPU time of the parent, for the start-up metric"},
     ArgumentSpec{"seccomp-filter", Value, "PATH", "not supported yet"},
@@ -87,6 +87,7 @@ OptionsResult interpret(const Arguments& arguments) {
   options.instance_id = arguments.value("id").value_or(options.instance_id);
   options.api_socket = arguments.value("api-sock").value_or(options.api_socket);
   options.api = arguments.has("no-api") ? ApiUse::Off : ApiUse::On;
+  options.seccomp = arguments.has("no-seccomp") ? SeccompUse::Off : SeccompUse::On;
   options.config_file = arguments.value("config-file");
   options.metrics_path = arguments.value("metrics-path");
   options.metadata_file = arguments.value("metadata");

@@ -17,11 +17,13 @@ inline constexpr const char* kDefaultApiSocket = "/run/firecracker.socket";
 inline constexpr std::uint64_t kDefaultMaxPayloadBytes = 51'200;
 
 enum class ApiUse { Off, On };
+enum class SeccompUse { Off, On };
 
 struct Options {
   std::string instance_id = "anonymous-instance";
   std::string api_socket = kDefaultApiSocket;
   ApiUse api = ApiUse::On;
+  SeccompUse seccomp = SeccompUse::On;
   std::optional<std::string> config_file;
   LoggerConfig logger;
   std::optional<std::string> metrics_path;

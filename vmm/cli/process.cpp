@@ -9,6 +9,8 @@
 #include <csignal>
 #include <cstring>
 
+#include "vmm/cli/syscall_fault.h"
+
 namespace wisp {
 namespace {
 
@@ -32,6 +34,7 @@ constexpr std::array kFatalSignals = {
 // Handlers can reach nothing but globals. Written once, before the handlers are installed.
 SignalMetrics* signal_metrics = nullptr;
 void (*terminal_restorer)() = nullptr;
+void (*last_words_writer)() = nullptr;
 int notify_fd = -1;
 
 const FatalSignal* find_fatal(int number) {
@@ -55,7 +58,12 @@ bool is_own_file_limit(int number, const siginfo_t& info) {
   return number == SIGXFSZ && info.si_pid == ::getpid();
 }
 
-void on_fatal(int number, siginfo_t* info, void* /*context*/) {
+void on_fatal(int number, siginfo_t* info, void* context) {
+  if (is_refused_call(number, *info)) {
+    signal_metrics->num_faults.set(1);
+    restore_terminal();
+    end_after_refused_call(*info, context, notify_fd, last_words_writer);
+  }
   if (is_own_file_limit(number, *info)) {
     return;
   }
@@ -78,9 +86,18 @@ void on_pipe(int /*number*/) {
   signal_metrics->sigpipe.add();
 }
 
+/// The last words of a refused call took too long.
+void on_alarm(int /*number*/) {
+  ::_exit(to_int(ExitCode::BadSyscall));
+}
+
 void on_terminate(int number) {
   restore_terminal();
   (void)std::signal(number, SIG_DFL);
+  sigset_t own;
+  ::sigemptyset(&own);
+  ::sigaddset(&own, number);
+  (void)::sigprocmask(SIG_UNBLOCK, &own, nullptr);  // a handler's own signal waits for its end otherwise
   (void)std::raise(number);
   // Still here: the first process of a PID namespace is not killed by signals of its own.
   ::_exit(kExitCodeOfSignalBase + number);
@@ -120,12 +137,17 @@ Result<Fd> install_signal_handlers(SignalMetrics& metrics, void (*restore)()) {
     (void)::sigaction(fatal.number, &action, nullptr);
   }
   install(SIGPIPE, on_pipe);
+  install(SIGALRM, on_alarm);
   install(SIGTERM, on_terminate);
   install(SIGINT, on_terminate);
   sigset_t none;
   ::sigemptyset(&none);
   (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
   return Fd(ends[0]);
+}
+
+void set_last_words(void (*last_words)()) {
+  last_words_writer = last_words;
 }
 
 ExitCode exit_code_of(int signal_number) {

@@ -32,6 +32,9 @@ struct SignalMetrics {
 /// documented code. SIGTERM and SIGINT end the process as they always do, after `restore_terminal`.
 Result<Fd> install_signal_handlers(SignalMetrics& metrics, void (*restore_terminal)());
 
+/// Called by the handler of a refused system call on the loop's thread (syscall_fault.h): log and metrics.
+void set_last_words(void (*last_words)());
+
 /// The documented exit code for a fatal signal.
 ExitCode exit_code_of(int signal_number);
 /// Sets the gauge of a fatal signal.

@@ -21,6 +21,7 @@
 #include "vmm/config/net.h"
 #include "vmm/config/observe.h"
 #include "vmm/config/pmem.h"
+#include "vmm/config/snapshot.h"
 #include "vmm/config/vsock.h"
 
 namespace wisp {
@@ -96,6 +97,13 @@ struct FlushMetrics {};
 struct SendCtrlAltDel {};
 struct PauseVm {};
 struct ResumeVm {};
+struct CreateSnapshot {
+  SnapshotCreateConfig config;
+};
+/// A failure ends the process with exit code 1, once it is answered: the machine may be half made.
+struct LoadSnapshot {
+  SnapshotLoadConfig config;
+};
 
 // Changes to a running machine.
 struct PatchDrive {
@@ -130,8 +138,9 @@ using Command =
                  GetMemoryHotplug, GetMmds, PutMachineConfig, PatchMachineConfig, PutCpuConfig, PutBootSource, PutDrive,
                  PutNetworkInterface, PutPmem, PutVsock, PutBalloon, PutEntropy, PutMemoryHotplug, PutMmdsConfig,
                  PutLogger, PutMetrics, PutSerial, PutMmds, PatchMmds, InstanceStart, FlushMetrics, SendCtrlAltDel,
-                 PauseVm, ResumeVm, PatchDrive, PatchNetworkInterface, PatchPmem, PatchBalloon, PatchBalloonStatistics,
-                 StartBalloonHinting, StopBalloonHinting, PatchMemoryHotplug, UnplugDevice>;
+                 PauseVm, ResumeVm, CreateSnapshot, LoadSnapshot, PatchDrive, PatchNetworkInterface, PatchPmem,
+                 PatchBalloon, PatchBalloonStatistics, StartBalloonHinting, StopBalloonHinting, PatchMemoryHotplug,
+                 UnplugDevice>;
 
 enum class VmState { NotStarted, Running, Paused };
 

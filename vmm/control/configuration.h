@@ -62,6 +62,8 @@ class Configuration {
   void release_files();
   void note(const DrivePatch& patch);
   void note(const NetPatch& patch);
+  /// A restored machine boots nothing: the files are shown, not opened.
+  void note_boot_source(BootSource source) { boot_ = Boot{std::move(source), Fd(), std::nullopt}; }
   void note_balloon(const BalloonConfig& config) { balloon_ = config; }
 
   const MachineConfig& machine() const { return machine_; }

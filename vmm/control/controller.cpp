@@ -5,6 +5,7 @@
 
 #include "vmm/base/assert.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 #include "vmm/base/resident.h"
 #include "vmm/control/lifecycle.h"
@@ -14,14 +15,32 @@
 namespace wisp {
 namespace {
 
-/// Records how long a client waited for a pause or resume.
+Gauge* latency_of(OperationLatencies& latencies, const Command& command) {
+  if (const auto* create = std::get_if<CreateSnapshot>(&command)) {
+    return create->config.type == SnapshotType::Full ? &latencies.full_create_snapshot
+                                                     : &latencies.diff_create_snapshot;
+  }
+  return std::holds_alternative<PauseVm>(command)        ? &latencies.pause_vm
+         : std::holds_alternative<ResumeVm>(command)     ? &latencies.resume_vm
+         : std::holds_alternative<LoadSnapshot>(command) ? &latencies.load_snapshot
+                                                         : nullptr;
+}
+
+/// Requests after which a snapshot cannot be loaded, whether they succeed or not.
+bool configures_boot(const Command& command) {
+  return std::holds_alternative<PutMachineConfig>(command) || std::holds_alternative<PatchMachineConfig>(command) ||
+         std::holds_alternative<PutBootSource>(command) || std::holds_alternative<PutDrive>(command) ||
+         std::holds_alternative<PutNetworkInterface>(command) || std::holds_alternative<PutPmem>(command) ||
+         std::holds_alternative<PutVsock>(command) || std::holds_alternative<PutBalloon>(command) ||
+         std::holds_alternative<PutEntropy>(command) || std::holds_alternative<PutMemoryHotplug>(command) ||
+         std::holds_alternative<PutMmdsConfig>(command);
+}
+
+/// Records how long a client waited for a pause, a resume or a snapshot.
 class ClientLatency {
  public:
   ClientLatency(OperationLatencies& latencies, const Command& command)
-      : target_(std::holds_alternative<PauseVm>(command)    ? &latencies.pause_vm
-                : std::holds_alternative<ResumeVm>(command) ? &latencies.resume_vm
-                                                            : nullptr),
-        start_us_(monotonic_us()) {}
+      : target_(latency_of(latencies, command)), start_us_(monotonic_us()) {}
   ~ClientLatency() {
     if (target_ != nullptr) {
       target_->set(monotonic_us() - start_us_);
@@ -80,6 +99,7 @@ void VmController::carry_out(Pending pending) {
     pending.done(std::move(allowed).error());
     return;
   }
+  boot_configured_ = boot_configured_ || configures_boot(pending.command);
   if (std::holds_alternative<PauseVm>(pending.command) && state_ == VmState::Running) {
     pause(std::move(pending.done));
     return;
@@ -208,20 +228,23 @@ Result<Reply> VmController::on(InstanceStart& /*command*/) {
   return reply_or_prefix(start_machine(), "Start microvm error: ");
 }
 
-Result<VmSpec> VmController::make_spec() {
+Result<VmSpec> VmController::make_boot_spec() {
   const auto& boot = configuration_.boot();
   if (!boot) {
     return Error(ErrorCode::WrongState,
                  "Cannot start microvm without kernel configuration. Set kernel_image_path with PUT /boot-source");
   }
-  VmSpec spec{.machine = configuration_.machine(),
-              .custom_template = configuration_.cpu_template(),
-              .kernel = boot->kernel.ref(),
-              .initrd = std::nullopt,
-              .boot_args = boot->source.boot_args.value_or(kDefaultBootArgs)};
+  VmSpec spec = WISP_TRY(make_spec());
+  spec.kernel = boot->kernel.ref();
   if (boot->initrd) {
     spec.initrd = boot->initrd->ref();
   }
+  spec.boot_args = boot->source.boot_args.value_or(kDefaultBootArgs);
+  return spec;
+}
+
+Result<VmSpec> VmController::make_spec() {
+  VmSpec spec{.machine = configuration_.machine(), .custom_template = configuration_.cpu_template()};
   // The machine gets descriptors of its own, so that a failed start leaves the configuration whole.
   for (const auto& drive : configuration_.drives()) {
     spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk->duplicate())});
@@ -245,26 +268,40 @@ Result<VmSpec> VmController::make_spec() {
   return spec;
 }
 
-Status VmController::start_machine() {
-  VmSpec spec = WISP_TRY(make_spec());
-  // Everything that can fail comes before the machine is ours: a refused start leaves no machine running.
-  std::unique_ptr<PeriodicTimer> metrics_timer;
+/// What can fail about the timers comes before the machine is ours: a refused start leaves no machine running.
+Status VmController::prepare_timers() {
   if (metrics_sink_.configured()) {
-    metrics_timer =
+    metrics_timer_ =
         WISP_TRY(PeriodicTimer::create(loop_, kMetricsPeriodS * 1000ULL, [this] { (void)metrics_sink_.flush(); }));
   }
   // The trim comes later, not now: the guest's first instructions should not wait for it.
-  auto trim_timer = WISP_TRY(PeriodicTimer::create(loop_, kTrimDelayMs, [this] {
+  trim_timer_ = WISP_TRY(PeriodicTimer::create(loop_, kTrimDelayMs, [this] {
     trim_timer_.reset();
     release_code_pages();
   }));
-  vm_ = WISP_TRY(Vm::build(std::move(spec), loop_, metrics_, on_end_));
-  metrics_timer_ = std::move(metrics_timer);
-  trim_timer_ = std::move(trim_timer);
+  return {};
+}
+
+void VmController::adopt_machine(std::unique_ptr<Vm> vm) {
+  vm_ = std::move(vm);
   vm_->register_in(registry_);
+  configuration_.release_files();
+  // The last thing before the guest can run: from here on no VM, vCPU or thread can be made any more.
+  confine_this_thread(ThreadKind::Loop);
+}
+
+Status VmController::start_machine() {
+  VmSpec spec = WISP_TRY(make_boot_spec());
+  (void)WISP_TRY(prepare_timers());
+  auto vm = Vm::build(std::move(spec), loop_, metrics_, on_end_);
+  if (!vm.ok()) {
+    metrics_timer_.reset();
+    trim_timer_.reset();
+    return std::move(vm).error();
+  }
+  adopt_machine(std::move(vm).value());
   vm_->resume();
   state_ = VmState::Running;
-  configuration_.release_files();
   (void)metrics_sink_.flush();
   return {};
 }

@@ -30,6 +30,8 @@ struct ControllerOptions {
   std::string instance_id = "anonymous-instance";
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
   std::size_t mmds_limit_bytes = kDefaultMmdsLimitBytes;
+  /// JSON text that tells people and tools what a snapshot's machine is.
+  std::function<std::string(const FullConfig&)> describe = [](const FullConfig&) { return std::string("{}"); };
 };
 
 class VmController final : public CommandPort {
@@ -79,6 +81,12 @@ class VmController final : public CommandPort {
   Result<Reply> on(SendCtrlAltDel&);
   Result<Reply> on(PauseVm&);
   Result<Reply> on(ResumeVm&);
+  // controller_snapshot.cpp
+  Result<Reply> on(CreateSnapshot&);
+  Result<Reply> on(LoadSnapshot&);
+  Status create_snapshot(const SnapshotCreateConfig& config);
+  Status load_snapshot(const SnapshotLoadConfig& config);
+  Status restore_configuration(FullConfig config, const SnapshotLoadConfig& load);
   // controller_devices.cpp
   Result<Reply> on(GetBalloon&);
   Result<Reply> on(GetBalloonStatistics&);
@@ -99,6 +107,9 @@ class VmController final : public CommandPort {
   Status check_metadata_reachable() const;
   Status start_machine();
   Result<VmSpec> make_spec();
+  Result<VmSpec> make_boot_spec();
+  Status prepare_timers();
+  void adopt_machine(std::unique_ptr<Vm> vm);
 
   EventLoop& loop_;
   MetricsRegistry& registry_;
@@ -111,6 +122,8 @@ class VmController final : public CommandPort {
   VmState state_ = VmState::NotStarted;
   std::deque<Pending> queue_;
   bool busy_ = false;
+  /// Something that only a boot needs was asked for; a snapshot cannot be loaded any more.
+  bool boot_configured_ = false;
   std::unique_ptr<PeriodicTimer> metrics_timer_;
   std::unique_ptr<PeriodicTimer> trim_timer_;
   std::unique_ptr<Vm> vm_;

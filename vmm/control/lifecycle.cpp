@@ -37,6 +37,8 @@ constexpr std::array kTable = {
     Allowed::AfterStart,   // SendCtrlAltDel
     Allowed::AfterStart,   // PauseVm
     Allowed::AfterStart,   // ResumeVm
+    Allowed::AfterStart,   // CreateSnapshot
+    Allowed::BeforeStart,  // LoadSnapshot
     Allowed::AfterStart,   // PatchDrive
     Allowed::AfterStart,   // PatchNetworkInterface
     Allowed::AfterStart,   // PatchPmem

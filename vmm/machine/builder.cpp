@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::uint64_t kBytesPerMib = 1024 * 1024;
 
+}  // namespace
+
 PageBacking backing_of(HugePages pages) {
   switch (pages) {
     case HugePages::None: return PageBacking::Normal;
@@ -25,9 +27,13 @@ PageBacking backing_of(HugePages pages) {
   return PageBacking::Normal;
 }
 
+namespace {
+
 arch::DiskAccess access_of(bool is_read_only) {
   return is_read_only ? arch::DiskAccess::ReadOnly : arch::DiskAccess::ReadWrite;
 }
+
+}  // namespace
 
 /// AMX state is large and the kernel gives it to guests on request only. Hosts without AMX refuse, which is no error.
 void request_guest_amx() {
@@ -35,8 +41,6 @@ void request_guest_amx() {
   constexpr unsigned long kXfeatureXtiledata = 18;
   (void)::syscall(SYS_arch_prctl, kArchReqXcompGuestPerm, kXfeatureXtiledata);
 }
-
-}  // namespace
 
 VmBuilder::VmBuilder(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, Vm::OnEnd on_end)
     : spec_(std::move(spec)), loop_(loop), vm_(new Vm(loop, metrics, std::move(on_end))) {}
@@ -65,7 +69,8 @@ Status VmBuilder::open_pmem() {
   return {};
 }
 
-Status VmBuilder::map_memory() {
+/// RAM, then the hot-pluggable region.
+Result<std::vector<RegionPlan>> VmBuilder::plan_memory() {
   if (spec_.machine.memory_mib > kMaxStartableMemoryMib) {
     return Error(ErrorCode::LimitExceeded, "Invalid Memory Configuration: Cannot create mmap region: Out of memory: " +
                                                std::to_string(spec_.machine.memory_mib) + " MiB are wanted, at most " +
@@ -80,12 +85,20 @@ Status VmBuilder::map_memory() {
   const std::uint64_t hotplug_size_bytes =
       spec_.memory_hotplug ? spec_.memory_hotplug->total_size_mib * kBytesPerMib : 0;
   addresses_ = WISP_TRY(plan_addresses(ranges, hotplug_size_bytes, pmem_sizes_bytes));
-  std::optional<HotplugRange> hotplug;
-  if (addresses_.hotplug) {
-    hotplug =
-        HotplugRange{{*addresses_.hotplug, hotplug_size_bytes}, spec_.memory_hotplug->block_size_mib * kBytesPerMib};
+  std::vector<RegionPlan> plans;
+  for (const GuestRange& range : ranges) {
+    plans.push_back({.range = range});
   }
-  vm_->memory_.emplace(WISP_TRY(GuestMemory::create(ranges, backing_of(spec_.machine.huge_pages), hotplug)));
+  if (addresses_.hotplug) {
+    plans.push_back({.range = {*addresses_.hotplug, hotplug_size_bytes},
+                     .block_size_bytes = spec_.memory_hotplug->block_size_mib * kBytesPerMib});
+  }
+  return plans;
+}
+
+Status VmBuilder::map_memory() {
+  const auto plans = WISP_TRY(plan_memory());
+  vm_->memory_.emplace(WISP_TRY(GuestMemory::create_from(plans, backing_of(spec_.machine.huge_pages))));
   return {};
 }
 
@@ -139,7 +152,7 @@ Status VmBuilder::check_device_count() const {
 Status VmBuilder::load_boot_image() {
   (void)WISP_TRY(check_device_count());
   const auto devices = boot_devices();
-  boot_ = WISP_TRY(arch::prepare_boot(*vm_->memory_, arch::BootInputs{.kernel = spec_.kernel,
+  boot_ = WISP_TRY(arch::prepare_boot(*vm_->memory_, arch::BootInputs{.kernel = *spec_.kernel,
                                                                       .initrd = spec_.initrd,
                                                                       .boot_args = spec_.boot_args,
                                                                       .vcpu_count = spec_.machine.vcpu_count,
@@ -151,6 +164,8 @@ Status VmBuilder::create_kvm() {
   const KvmSystem system = WISP_TRY(KvmSystem::open("/dev/kvm", template_.capabilities));
   vm_->kvm_.emplace(WISP_TRY(system.create_vm()));
   const KvmVm& kvm = *vm_->kvm_;
+  vm_->logging_ = dirty_logging();
+  vm_->saved_msrs_ = WISP_TRY(system.saved_msr_indices());
   (void)WISP_TRY(KvmSlots::register_all(kvm, *vm_->memory_, dirty_logging()));
   (void)WISP_TRY(register_pmem(kvm));
   (void)WISP_TRY(kvm.set_tss_address(arch::kKvmTss.start.value()));
@@ -165,7 +180,7 @@ Status VmBuilder::add_devices() {
   vm_->devices_ = std::make_unique<DeviceManager>(*vm_->kvm_, *vm_->memory_, loop_);
   DeviceManager& devices = *vm_->devices_;
   (void)WISP_TRY(devices.add_serial(spec_.serial));
-  (void)WISP_TRY(devices.add_generation_devices(GenerationPage::Fresh));
+  (void)WISP_TRY(devices.add_generation_devices(generation_));
   Vm* const vm = vm_.get();
   (void)WISP_TRY(devices.add_i8042([vm] { vm->request_end(ExitCode::Ok); }));
   (void)WISP_TRY(devices.add_power_control([vm] { vm->request_end(ExitCode::Ok); }));

@@ -13,18 +13,25 @@
 #include <vector>
 
 #include "vmm/arch/x86_64/boot.h"
+#include "vmm/kvm/vcpu_state.h"
 #include "vmm/machine/address_plan.h"
 #include "vmm/machine/vm.h"
 
 namespace wisp {
 
+PageBacking backing_of(HugePages pages);
+void request_guest_amx();
+
 class VmBuilder {
  public:
   VmBuilder(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, Vm::OnEnd on_end);
   Result<std::unique_ptr<Vm>> build();
+  /// The same machine from a snapshot: memory and state come from there, nothing is booted.
+  Result<std::unique_ptr<Vm>> restore(const RestoreInput& input);
 
  private:
   Status open_pmem();
+  Result<std::vector<RegionPlan>> plan_memory();
   Status map_memory();
   Status create_kvm();
   Status check_device_count() const;
@@ -46,12 +53,21 @@ class VmBuilder {
   DirtyLogging dirty_logging() const;
   Status create_vcpus();
   Status set_up_vcpu(const KvmVcpu& vcpu);
+  // builder_restore.cpp
+  Status map_captured_memory(const RestoreInput& input);
+  Status read_vcpu_states(const StateFile& state);
+  Status check_cpu() const;
+  Status restore_vcpus();
+  Status restore_vm(const RestoreInput& input);
+  Status check_section_names(const StateFile& state) const;
   std::vector<arch::BootDevice> boot_devices() const;
 
   VmSpec spec_;
   EventLoop& loop_;
   std::unique_ptr<Vm> vm_;
   CustomCpuTemplate template_;
+  GenerationPage generation_ = GenerationPage::Fresh;
+  std::vector<VcpuState> vcpu_states_;
   std::vector<PmemFile> pmem_files_;
   AddressPlan addresses_;
   arch::BootState boot_;

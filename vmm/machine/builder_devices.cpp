@@ -111,7 +111,8 @@ Status VmBuilder::add_memory_hotplug() {
   if (!spec_.memory_hotplug) {
     return {};
   }
-  return attach("memory hot-plug", MemDevice::create(*spec_.memory_hotplug, *addresses_.hotplug, *vm_->hotplug_slots_, *vm_->memory_));
+  return attach("memory hot-plug",
+                MemDevice::create(*spec_.memory_hotplug, *addresses_.hotplug, *vm_->hotplug_slots_, *vm_->memory_));
 }
 
 }  // namespace wisp

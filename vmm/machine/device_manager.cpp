@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/machine/snapshot.h"
 
 namespace wisp {
 
@@ -78,6 +79,39 @@ Status DeviceManager::bind_doorbells(const MmioTransport& transport, const arch:
 void DeviceManager::register_in(MetricsRegistry& registry) {
   registry.add_group("uart", serial_->metrics().fields());
   registry.add_group("i8042", i8042_->metrics().fields());
+}
+
+void DeviceManager::save(StateFileWriter& out) const {
+  const auto add = [&out](std::string name, auto& part) {
+    StateWriter bytes;
+    part.save(bytes);
+    out.add_section(std::move(name), std::move(bytes).take());
+  };
+  for (std::size_t index = 0; index < transports_.size(); ++index) {
+    add(section::transport(index), *transports_[index]);
+    add(section::device(index), transports_[index]->device());
+  }
+  add(std::string(section::kSerial), *serial_);
+  add(std::string(section::kKeyboard), *i8042_);
+}
+
+Status DeviceManager::restore(const StateFile& state) {
+  // All devices before any transport: a ring may lie in memory that the hot-plug device plugs again.
+  for (std::size_t index = 0; index < transports_.size(); ++index) {
+    const std::string name = section::device(index);
+    StateReader in(name, WISP_TRY(required_section(state, name)));
+    (void)WISP_TRY(transports_[index]->device().restore(in));
+    (void)WISP_TRY(in.finish());
+  }
+  for (std::size_t index = 0; index < transports_.size(); ++index) {
+    const std::string name = section::transport(index);
+    StateReader in(name, WISP_TRY(required_section(state, name)));
+    (void)WISP_TRY(transports_[index]->restore(in));
+  }
+  StateReader serial(section::kSerial, WISP_TRY(required_section(state, section::kSerial)));
+  (void)WISP_TRY(serial_->restore(serial));
+  StateReader keyboard(section::kKeyboard, WISP_TRY(required_section(state, section::kKeyboard)));
+  return i8042_->restore(keyboard);
 }
 
 void DeviceManager::quiesce() {

@@ -9,6 +9,8 @@
 #include <optional>
 #include <vector>
 
+#include "snapshot/image/state_file.h"
+#include "snapshot/image/state_file_writer.h"
 #include "virtio/core/mmio_transport.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/metrics.h"
@@ -52,6 +54,12 @@ class DeviceManager {
   I8042& i8042() { return *i8042_; }
   /// Replaces the zero groups of the legacy devices by those of this machine.
   void register_in(MetricsRegistry& registry);
+
+  // Capture and restore; while no vCPU runs.
+  void save(StateFileWriter& out) const;
+  /// Into devices that were just made. They stay quiesced.
+  Status restore(const StateFile& state);
+  std::size_t virtio_count() const { return transports_.size(); }
 
   // Loop thread: pause and resume.
   void quiesce();

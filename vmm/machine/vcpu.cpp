@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 
 namespace wisp {
@@ -101,6 +102,7 @@ void Vcpu::thread_main() {
   (void)std::snprintf(name, sizeof(name), "wisp_vcpu %u", index_);
   (void)::pthread_setname_np(::pthread_self(), name);
   log::set_thread_name("vcpu");
+  confine_this_thread(ThreadKind::Vcpu);
   wish_word_.wait(static_cast<std::uint32_t>(Wish::Park), std::memory_order_acquire);
   while (park() == Wish::Run) {
     Next next = Next::Continue;

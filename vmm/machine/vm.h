@@ -16,6 +16,9 @@
 #include <string>
 #include <vector>
 
+#include "snapshot/image/atomic_file.h"
+#include "snapshot/image/dirty_bitmap.h"
+#include "snapshot/image/state_file_writer.h"
 #include "vmm/base/exit_code.h"
 #include "vmm/config/boot_timer.h"
 #include "vmm/config/command.h"
@@ -26,6 +29,7 @@
 #include "vmm/machine/device_manager.h"
 #include "vmm/machine/hotplug_slots.h"
 #include "vmm/machine/live_devices.h"
+#include "vmm/machine/snapshot.h"
 #include "vmm/machine/vcpu.h"
 
 namespace wisp {
@@ -57,9 +61,9 @@ struct MetadataInput {
 struct VmSpec {
   MachineConfig machine;
   std::optional<CustomCpuTemplate> custom_template = {};  ///< goes before machine.cpu_template
-  FdRef kernel;
-  std::optional<FdRef> initrd;
-  std::string boot_args;
+  std::optional<FdRef> kernel = {};                       ///< absent only when a machine is restored
+  std::optional<FdRef> initrd = {};
+  std::string boot_args = {};
   std::vector<DriveInput> drives = {};  ///< root device first
   std::vector<NetInput> network_interfaces = {};
   std::vector<PmemConfig> pmem = {};
@@ -80,7 +84,18 @@ class Vm final : public VcpuObserver {
 
   /// `on_end` is called on the loop's thread, once, when the guest or KVM has ended the machine.
   static Result<std::unique_ptr<Vm>> build(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, OnEnd on_end);
+  /// The machine of a snapshot, paused: `spec` is the captured configuration with the host resources of today.
+  static Result<std::unique_ptr<Vm>> restore(VmSpec spec, const RestoreInput& input, EventLoop& loop,
+                                             MachineMetrics& metrics, OnEnd on_end);
   ~Vm() override;
+
+  // Only while paused.
+  /// Adds the sections of this machine.
+  Status capture(StateFileWriter& out);
+  /// Writes the memory file, which is still to be published.
+  Result<AtomicFile> write_memory(SnapshotType type, const std::string& path);
+  /// A snapshot was published: the next diff counts from here.
+  void start_new_dirty_period();
 
   void resume();
   /// Only while running and not pausing already.
@@ -103,6 +118,8 @@ class Vm final : public VcpuObserver {
   Vm(EventLoop& loop, MachineMetrics& metrics, OnEnd on_end)
       : loop_(loop), metrics_(metrics), on_end_(std::move(on_end)) {}
 
+  Status collect_dirty_pages();
+  Status collect_hotplugged_pages();
   void continue_pause();
   void check_pause_deadline();
   void finish_pause(Status status);
@@ -115,7 +132,11 @@ class Vm final : public VcpuObserver {
   MachineMetrics& metrics_;
   OnEnd on_end_;
   bool ended_ = false;
+  std::optional<UserfaultMemory> userfault_;  // ends after the memory that it serves
   std::optional<GuestMemory> memory_;
+  DirtyLogging logging_ = DirtyLogging::Off;
+  std::optional<DirtyBitmap> dirty_;  // collected since the last snapshot
+  std::vector<std::uint32_t> saved_msrs_;
   std::optional<KvmVm> kvm_;
   std::optional<KvmHotplugSlots> hotplug_slots_;
   std::unique_ptr<MetadataService> metadata_;  // ends after the network devices that reach it

@@ -65,7 +65,7 @@ TEST_CASE("machine-config: a wrong body is refused by a text that names the fiel
       {R"({"vcpu_count":1.0,"mem_size_mib":24})", "`vcpu_count`: invalid type: floating point"},
       {R"({"vcpu_count":"1","mem_size_mib":24})", "invalid type: string \"1\", expected u8"},
       {R"({"vcpu_count":1,"mem_size_mib":18446744073709551616})", "`mem_size_mib`"},
-      {R"({"vcpu_count":1,"mem_size_mib":1048577})", "`mem_size_mib`: invalid value: integer `1048577`"},
+      {R"({"vcpu_count":1,"mem_size_mib":17592186044416})", "`mem_size_mib`: invalid value: integer `17592186044416`"},
       {R"({"vcpu_count":1,"mem_size_mib":24,"smt":null})", "`smt`: invalid type: null"},
       {R"({"vcpu_count":1,"mem_size_mib":24,"smt":1})", "`smt`: invalid type: integer `1`, expected a boolean"},
       {R"({"vcpu_count":1,"mem_size_mib":24,"huge_pages":"1G"})",
