@@ -1,6 +1,7 @@
 // HandlerGuard: sees that the event loop waits for a page that nobody will bring.
 //
 //   auto guard = WISP_TRY(HandlerGuard::create(source, loop, {.confine = ..., .loop_is_stuck = end_the_process}));
+//   // ... the machine lives; the guard ends after its vCPUs, `source` after the guard
 //
 // The loop touches guest memory and discards it. With a userfault handler (userfault.h) both can wait in the kernel,
 // and for ever when the handler is dead or does not do its work; what should notice that on the loop is then stuck with
@@ -77,7 +78,7 @@ class HandlerGuard {
   EventLoop& loop_;
   HandlerGuardOptions options_;
   EventFd end_signal_;
-  Fd waiter_count_;  // /proc/self/fdinfo of the userfaultfd; absent where /proc is
+  Fd waiter_count_;  // /proc/self/fdinfo of the userfaultfd; absent where /proc is absent
   bool gone_ = false;
   bool asked_ = false;
   std::uint32_t silent_ms_ = 0;

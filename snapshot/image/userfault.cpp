@@ -112,7 +112,10 @@ Result<Fd> connect_to_handler(const std::string& path) {
   if (::setsockopt(socket.raw(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0) {
     return Error::host(errno, kConnectFailed);
   }
-  if (::connect(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  while (::connect(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    if (errno == EINTR) {
+      continue;  // it was waiting for a place; nothing has begun
+    }
     return Error::host(errno, kConnectFailed, "Start the page fault handler that listens on '" + path + "' first");
   }
   return socket;
