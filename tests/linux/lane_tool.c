@@ -2,7 +2,7 @@
 //
 //   lane_tool tcp-listen PORT               lane_tool tcp-connect ADDRESS PORT
 //   lane_tool vsock-listen PORT             lane_tool vsock-connect CID PORT
-//   lane_tool unix-listen PATH              lane_tool wisp-connect PATH PORT    (the host's CONNECT line, then the stream)
+//   lane_tool unix-listen PATH              lane_tool wisp-connect PATH PORT    (says the CONNECT line first)
 //     One connection: standard input goes to the peer, then the end of the stream; what the peer sends goes to standard
 //     output. Both at once, so that one transfer shows both directions and half-close. Connecting is tried for a while.
 //   lane_tool offloads INTERFACE on|off
@@ -96,7 +96,8 @@ static int greet(int fd, const char* port) {
 
 static int connect_once(const struct endpoint* at) {
   const int fd = socket(at->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0 && connect(fd, &at->address.any, at->size) == 0 && (at->wisp_port == NULL || greet(fd, at->wisp_port) == 0)) {
+  if (fd >= 0 && connect(fd, &at->address.any, at->size) == 0 &&
+      (at->wisp_port == NULL || greet(fd, at->wisp_port) == 0)) {
     return fd;
   }
   close(fd);

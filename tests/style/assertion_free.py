@@ -10,6 +10,8 @@ import sys
 
 ASSERTION = re.compile(r"\b(REQUIRE|CHECK|FAIL)(_FALSE|_THAT|_NOTHROW|_THROWS\w*)?\s*\(")
 
+RAW_STRING = re.compile(r'R"(\w*)\(.*?\)\1"', re.DOTALL)  # braces of a document are no blocks
+
 
 def bodies(text, start_pattern):
     """Yields (name, body) of each brace block that follows a match of the pattern."""
@@ -28,7 +30,8 @@ def main():
     root = pathlib.Path(sys.argv[1])
     cases, problems = 0, []
     for file in sorted((root / "tests").rglob("*.cpp")):
-        text = re.sub(r"'.'|\"(?:\\.|[^\"\\\n])*\"", '""', file.read_text())
+        text = RAW_STRING.sub('""', file.read_text())
+        text = re.sub(r"'.'|\"(?:\\.|[^\"\\\n])*\"", '""', text)
         helpers = {name for name, body in bodies(text, r"\b(\w+)\([^;{}]*\)\s*(?:const\s*)?(?=\{)") if ASSERTION.search(body)}
         for number, (_, body) in enumerate(bodies(text, r"(TEST_CASE|SCENARIO)\s*\("), 1):
             cases += 1

@@ -38,8 +38,7 @@ FrameDefect check_checksum(const VnetHeader& header, std::uint32_t frame_bytes, 
     return FrameDefect::CsumRefused;
   }
   const std::uint32_t end = std::uint32_t{header.csum_start} + header.csum_offset + kChecksumBytes;
-  return header.csum_start >= kEthernetHeaderBytes && end <= frame_bytes ? FrameDefect::None
-                                                                         : FrameDefect::CsumOutside;
+  return header.csum_start >= kEthernetHeaderBytes && end <= frame_bytes ? FrameDefect::None : FrameDefect::CsumOutside;
 }
 
 FrameDefect check_segmentation(const VnetHeader& header, std::uint32_t frame_bytes, std::uint64_t features) {

@@ -44,15 +44,15 @@ constexpr std::uint64_t kMakeDir = 1U << 7;
 constexpr std::uint64_t kMakeFifo = 1U << 10;
 constexpr std::uint64_t kMakeBlock = 1U << 11;
 constexpr std::uint64_t kMakeSym = 1U << 12;
-constexpr std::uint64_t kDeviceIoctl = 1U << 15;   // ABI 5
-constexpr std::uint64_t kBindAndConnectTcp = 3;    // ABI 4
-constexpr std::uint64_t kAbstractAndSignals = 3;   // ABI 6
+constexpr std::uint64_t kDeviceIoctl = 1U << 15;  // ABI 5
+constexpr std::uint64_t kBindAndConnectTcp = 3;   // ABI 4
+constexpr std::uint64_t kAbstractAndSignals = 3;  // ABI 6
 
 /// What Landlock forbids everywhere, by the ABI that knows it.
 LandlockRuleset ruleset_for(int abi) {
-  return {kExecute | kRemoveDir | kMakeChar | kMakeDir | kMakeFifo | kMakeBlock | kMakeSym |
-              (abi >= 5 ? kDeviceIoctl : 0),
-          abi >= 4 ? kBindAndConnectTcp : 0, abi >= 6 ? kAbstractAndSignals : 0};
+  return {
+      kExecute | kRemoveDir | kMakeChar | kMakeDir | kMakeFifo | kMakeBlock | kMakeSym | (abi >= 5 ? kDeviceIoctl : 0),
+      abi >= 4 ? kBindAndConnectTcp : 0, abi >= 6 ? kAbstractAndSignals : 0};
 }
 std::size_t size_for(int abi) {
   return abi >= 6 ? sizeof(LandlockRuleset) : abi >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
@@ -99,7 +99,8 @@ int seal_program(dl_phdr_info* info, std::size_t /*size*/, void* context) {
       const std::uint64_t start = align_down(info->dlpi_addr + part.p_vaddr, kPageBytes);
       const std::uint64_t end = info->dlpi_addr + part.p_vaddr + part.p_memsz;
       // The last page of RELRO may hold ordinary data; the last one of a segment is its own.
-      const std::uint64_t last = is_constant ? align_down(end + kPageBytes - 1, kPageBytes) : align_down(end, kPageBytes);
+      const std::uint64_t last =
+          is_constant ? align_down(end + kPageBytes - 1, kPageBytes) : align_down(end, kPageBytes);
       *static_cast<bool*>(context) &= seal(start, last);
     }
   }

@@ -2,10 +2,11 @@
 //
 //   const HardeningReport report = harden_process();   // then log what the kernel did not have
 //
-// No privileges by exec, not dumpable, no core file, no memory that is or becomes executable, sealed code and constants,
-// and Landlock: no file is ever executed, no device, folder, link or FIFO made, no TCP connection, no abstract socket and
-// no signal outside, device ioctls only on KVM, TAP and userfault nodes. Which files may be opened is not restricted by
-// Landlock: which of them a later request names is only known then. That is the jail's part (docs/jailer.md).
+// No privileges by exec, not dumpable, no core file, no memory that is or becomes executable, sealed code and
+// constants, and Landlock: no file is ever executed, no device, folder, link or FIFO made, no TCP connection, no
+// abstract socket and no signal outside, device ioctls only on KVM, TAP and userfault nodes. Which files may be opened
+// is not restricted by Landlock: which of them a later request names is only known then. That is the jail's part
+// (docs/jailer.md).
 #pragma once
 
 #include <string>

@@ -59,8 +59,8 @@ TEST_CASE("machine sizes at the limits are accepted") {
 }
 
 TEST_CASE("machine sizes beyond the limits are refused and change nothing") {
-  const auto [vcpus, memory_mib] = GENERATE(table<int, std::uint64_t>(
-      {{0, 128}, {33, 128}, {255, 128}, {1, 0}, {1, kMaxMemoryMib + 1}, {1, ~0ULL}}));
+  const auto [vcpus, memory_mib] = GENERATE(
+      table<int, std::uint64_t>({{0, 128}, {33, 128}, {255, 128}, {1, 0}, {1, kMaxMemoryMib + 1}, {1, ~0ULL}}));
   Configuration configuration;
   REQUIRE(configuration.set_machine(machine(2, 256)).ok());
 

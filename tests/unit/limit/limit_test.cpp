@@ -81,7 +81,8 @@ TEST_CASE("a demand larger than the bucket passes when the bucket is full and is
 }
 
 TEST_CASE("a bucket with a zero lets everything pass") {
-  const auto [size, refill] = GENERATE(table<std::uint64_t, std::uint64_t>({{0, 1000}, {10, 0}, {0, 0}, {10, kMaxRefillTimeMs + 1}}));
+  const auto [size, refill] =
+      GENERATE(table<std::uint64_t, std::uint64_t>({{0, 1000}, {10, 0}, {0, 0}, {10, kMaxRefillTimeMs + 1}}));
   TokenBucket bucket({.size = size, .refill_time_ms = refill, .one_time_burst = 1}, 0);
   bucket.charge(std::numeric_limits<std::uint64_t>::max());
   CHECK(bucket.wait_ns(std::numeric_limits<std::uint64_t>::max(), 0) == 0);
