@@ -63,7 +63,7 @@ configure_devices() {
   put /mmds "$metadata"
   put /vsock "{\"guest_cid\": 3, \"uds_path\": \"$work/v.sock\"}"
   put /balloon '{"amount_mib": 0, "deflate_on_oom": true, "stats_polling_interval_s": 1, "free_page_hinting": true, "free_page_reporting": true}'
-  put /entropy '{}'
+  put /entropy '{"rate_limiter": {"bandwidth": {"size": 1024, "refill_time": 200}}}'
   put /pmem/data "{\"id\": \"data\", \"path_on_host\": \"$work/pmem.ext4\"}"
   put /hotplug/memory '{"total_size_mib": 256, "block_size_mib": 2, "slot_size_mib": 128}'
   put /actions '{"action_type": "InstanceStart"}'
@@ -170,6 +170,11 @@ check_pmem() {
   ask pmem 20 "mount -t ext4 -o dax /dev/pmem0 /tmp/pmem && md5sum </tmp/pmem/from-host | cut -d' ' -f1; grep -c '/tmp/pmem ext4 .*dax' /proc/mounts; cp /tmp/random /tmp/pmem/from-guest && sync /tmp/pmem/from-guest && umount /tmp/pmem && md5sum </tmp/random | cut -d' ' -f1"
   pmem_guest_sum=${said##* }
   check pmem-mounted "${said% *}" "$(file_in_image "$LANE_DIR/pmem.ext4" /from-host | md5sum | cut -d' ' -f1) 1"
+  # Two flushes a second at most; metrics.list says that some have waited.
+  set_to PATCH /pmem/data '{"id": "data", "rate_limiter": {"ops": {"size": 1, "refill_time": 500}}}'
+  ask pmem-limit 30 "mount -t ext4 -o dax /dev/pmem0 /tmp/pmem && dd if=/tmp/random of=/tmp/pmem/more conv=fsync 2>/dev/null && umount /tmp/pmem && echo written"
+  check pmem-limit "$status $said" '204 written'
+  set_to PATCH /pmem/data '{"id": "data", "rate_limiter": {"ops": {"size": 0, "refill_time": 0}}}'
 }
 
 check_drive() {
@@ -253,6 +258,14 @@ check_memory() {
   check memory-unplugged "$(answer_number plugged_size_mib) $((said - base_kib))" '0 0'
 }
 
+# The drivers let go of their devices and take them again: reset and a second activation, with the real drivers.
+check_rebind() {
+  ask rebind 60 "set +f; for driver in virtio_net virtio_rng virtio_balloon vmw_vsock_virtio_transport; do cd /sys/bus/virtio/drivers/\$driver; for device in virtio*; do echo \$device >unbind && echo \$device >bind; done; done; ip addr add $guest_address/24 dev eth0 && ip link set eth0 up && ping -c 2 -i 0.2 -W 5 $host_address | grep -o '[0-9]* packets received'; dd if=/dev/hwrng bs=64 count=2 iflag=fullblock 2>/dev/null | wc -c"
+  check rebind "$said" '2 packets received 128'
+  exchange rebind-vsock 'vsock-connect 2 1235' unix-listen "$work/v.sock_1235"
+  check_exchange
+}
+
 show_metrics() {
   set_to PUT /actions '{"action_type": "FlushMetrics"}'
   wait_until 5 "[ -s $work/devices.metrics ]"
@@ -274,7 +287,7 @@ machine_devices() {
   guest_sum=$said
   ask acpi 10 'ls /sys/bus/acpi/devices | grep -cE "^(LNRO0005|VMGENCTR|AMZNC10C)"'
   check devices-acpi "$said" 11
-  for part in ${LANE_PARTS:-net metadata vsock limited_traffic entropy pmem drive reporting balloon hinting memory}; do
+  for part in ${LANE_PARTS:-net metadata vsock limited_traffic entropy pmem drive reporting balloon hinting memory rebind}; do
     echo "LANE part $part at $(cut -d' ' -f1 /proc/uptime)"
     "check_$part"
   done
