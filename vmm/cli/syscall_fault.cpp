@@ -45,8 +45,9 @@ class SafeLine {
 void say(const SyscallFault& fault) {
   SafeLine line;
   line << "wisp: a thread of kind '" << to_string(fault.kind) << "' made the forbidden system call ";
-  line.number(static_cast<std::uint64_t>(fault.number), 10) << " (" << name_of(fault) << ", first argument 0x";
-  line.number(fault.first_argument, 16) << "); this is a fault of wisp or an attack, the VM is shut down\n";
+  line.number(static_cast<std::uint64_t>(fault.number), 10) << " (" << name_of(fault) << ", arguments 0x";
+  line.number(fault.first_argument, 16) << ", 0x";
+  line.number(fault.second_argument, 16) << ", ...); this is a fault of wisp or an attack, the VM is shut down\n";
   line.write_to_stderr();
 }
 
@@ -65,7 +66,8 @@ bool is_refused_call(int signal_number, const siginfo_t& info) {
 
 void end_after_refused_call(const siginfo_t& info, const void* context, int notify_fd, void (*last_words)()) {
   const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-  const SyscallFault fault{this_thread_kind(), info.si_syscall, static_cast<std::uint64_t>(registers[REG_RDI])};
+  const SyscallFault fault{this_thread_kind(), info.si_syscall, static_cast<std::uint64_t>(registers[REG_RDI]),
+                           static_cast<std::uint64_t>(registers[REG_RSI])};
   if (!has_fault.exchange(true)) {
     first_fault = fault;
   }

@@ -20,6 +20,7 @@ struct SyscallFault {
   ThreadKind kind;
   int number;
   std::uint64_t first_argument;
+  std::uint64_t second_argument;
 };
 
 /// Handler only: whether this SIGSYS comes from a filter.

@@ -213,6 +213,7 @@ Status VmBuilder::create_vcpus() {
     KvmVcpu kvm = WISP_TRY(vm_->kvm_->create_vcpu(index));
     arch::set_cpu_identity(cpuid_, topology, index);
     (void)WISP_TRY(kvm.set_cpuid(cpuid_));
+    vm_->cpuids_.push_back(cpuid_);
     if (index == 0 && !template_.msrs.empty()) {
       // CPUID comes first: which MSRs a vCPU has depends on it.
       const auto host_msrs = WISP_TRY(kvm.msrs(arch::template_msr_indices(template_)));

@@ -115,6 +115,7 @@ Status VmBuilder::restore_vcpus() {
     KvmVcpu kvm = WISP_TRY(vm_->kvm_->create_vcpu(index));
     (void)WISP_TRY(kvm.restore_state(vcpu_states_[index]));
     (void)kvm.note_paused();
+    vm_->cpuids_.push_back(vcpu_states_[index].cpuid);
     vm_->vcpus_.push_back(std::make_unique<Vcpu>(index, std::move(kvm), vm_->devices_->ports(), vm_->devices_->mmio(),
                                                  vm_->metrics_.vcpu, *vm_));
   }

@@ -137,6 +137,8 @@ class Vm final : public VcpuObserver {
   DirtyLogging logging_ = DirtyLogging::Off;
   std::optional<DirtyBitmap> dirty_;  // collected since the last snapshot
   std::vector<std::uint32_t> saved_msrs_;
+  /// What each vCPU was told about itself. Not every KVM gives back what it was given.
+  std::vector<std::vector<kvm_cpuid_entry2>> cpuids_;
   std::optional<KvmVm> kvm_;
   std::optional<KvmHotplugSlots> hotplug_slots_;
   std::unique_ptr<MetadataService> metadata_;  // ends after the network devices that reach it

@@ -13,7 +13,8 @@ Status Vm::capture(StateFileWriter& out) {
   out.add_section(std::string(section::kVm), std::move(vm).take());
   for (std::size_t index = 0; index < vcpus_.size(); ++index) {
     StateWriter vcpu;
-    const VcpuState registers = WISP_TRY(vcpus_[index]->kvm().save_state(saved_msrs_));
+    VcpuState registers = WISP_TRY(vcpus_[index]->kvm().save_state(saved_msrs_));
+    registers.cpuid = cpuids_[index];
     registers.save(vcpu);
     out.add_section(section::vcpu(index), std::move(vcpu).take());
   }
