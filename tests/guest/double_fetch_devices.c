@@ -1,9 +1,10 @@
-// A second processor rewrites the descriptors of a request as fast as it can while the device reads them, for every queue
-// of every kind of device: whatever the device does, it must check and use the same copy. The devices are those of
-// hostile/victims.h, and two vCPUs.
+// A second processor rewrites the descriptors of a request as fast as it can while the device reads them, for every
+// queue of every kind of device: whatever the device does, it must check and use the same copy. The devices are those
+// of hostile/victims.h, and two vCPUs.
 //
-// A request may end well or badly or break the ring. Memory that no descriptor ever names must stay as it is, the device
-// must work after a reset. Prints "double-fetch <device>.<queue>: back=<n> reset=<n>" for each, and "double-fetch: survived".
+// A request may end well or badly or break the ring. Memory that no descriptor ever names must stay as it is, the
+// device must work after a reset. Prints "double-fetch <device>.<queue>: back=<n> reset=<n>" for each, and
+// "double-fetch: survived".
 #include "hostile/victims.h"
 #include "runtime/mem.h"
 #include "runtime/processors.h"

@@ -1,6 +1,7 @@
-// A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "spin" reads sector 0 until the next order and prints
-// "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive: capacity=<sectors> generation=<n> changed=<0|1>"
-// (1: a configuration change interrupt was raised, which is then acknowledged); "reads <n>" reads sector 0 n times; "quit".
+// A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "spin" reads sector 0 until the next order and
+// prints "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive: capacity=<sectors> generation=<n>
+// changed=<0|1>" (1: a configuration change interrupt was raised, which is then acknowledged); "reads <n>" reads sector
+// 0 n times; "quit".
 #include "runtime/block.h"
 #include "runtime/command.h"
 

@@ -98,6 +98,7 @@ void guest_main(const struct boot_info* boot) {
   while (command_next(&order), !command_is(&order, "quit")) {
     const enum mem_answer answer = carry_out(boot, &order);
     print("mem: answer=%u plugged=%u requested=%u usable=%u\nmem: %s done\n", (uint32_t)answer,
-          mib_of(MEM_CONFIG_PLUGGED_SIZE), mib_of(MEM_CONFIG_REQUESTED_SIZE), mib_of(MEM_CONFIG_USABLE_SIZE), order.word);
+          mib_of(MEM_CONFIG_PLUGGED_SIZE), mib_of(MEM_CONFIG_REQUESTED_SIZE), mib_of(MEM_CONFIG_USABLE_SIZE),
+          order.word);
   }
 }

@@ -1,7 +1,8 @@
 // A network card used every way that the host may ask for on the serial line; merge=1 and offload=1 on the command line
 // choose the features. Prints "net: features=0x<negotiated>", then "net: <order> done" after each order:
 //
-//   reflect       until the next order: answers ARP, sends each IPv4 packet back with both addresses exchanged. Ports and
+//   reflect       until the next order: answers ARP, sends each IPv4 packet back with both addresses exchanged. Ports
+//   and
 //                 checksums stay right, so a TCP connection that the host makes to the guest's address comes back to
 //                 the host from there, and every byte has gone through the card twice. The frame is sent from the
 //                 buffers that it came in, with the header that it came with: offloads are used as they are.

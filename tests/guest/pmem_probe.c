@@ -1,6 +1,6 @@
-// Persistent memory on order, device `n`: "read <n> <offset>" prints "pmem: <hex of 8 bytes>", "write <n> <offset>" writes
-// the offset xor a pattern there and prints what is then read, "flush <n>" prints "pmem: flush <answer>", "flushes <n>
-// <times>". "quit". Prints "pmem<n>: size=<MiB>" for each device at the start.
+// Persistent memory on order, device `n`: "read <n> <offset>" prints "pmem: <hex of 8 bytes>", "write <n> <offset>"
+// writes the offset xor a pattern there and prints what is then read, "flush <n>" prints "pmem: flush <answer>",
+// "flushes <n> <times>". "quit". Prints "pmem<n>: size=<MiB>" for each device at the start.
 #include "runtime/command.h"
 #include "runtime/pmem.h"
 

@@ -1,6 +1,6 @@
-// One request to every kind of device a round, each checked, until the host orders "stop": for pauses and snapshots while
-// everything is in use. Needs a drive, net, vsock with an echoing program at port 1234, entropy, balloon, pmem and memory
-// hot-plug with at least one block requested. Prints "traffic: rounds=<n>" at the end.
+// One request to every kind of device a round, each checked, until the host orders "stop": for pauses and snapshots
+// while everything is in use. Needs a drive, net, vsock with an echoing program at port 1234, entropy, balloon, pmem
+// and memory hot-plug with at least one block requested. Prints "traffic: rounds=<n>" at the end.
 #include "runtime/balloon.h"
 #include "runtime/block.h"
 #include "runtime/command.h"
@@ -11,7 +11,13 @@
 #include "runtime/vsock.h"
 
 enum { RING_DRIVE, RING_NET, RING_VSOCK = 3, RING_RNG = 6, RING_BALLOON, RING_PMEM = 12, RING_MEM };
-enum { FREE_PAGE = 0x3000000, FRAME_SIZE = NET_HEADER_SIZE + 60, TEST_TYPE = 0xb588, ECHO_PORT = 1234, OWN_PORT = 4000 };
+enum {
+  FREE_PAGE = 0x3000000,
+  FRAME_SIZE = NET_HEADER_SIZE + 60,
+  TEST_TYPE = 0xb588,
+  ECHO_PORT = 1234,
+  OWN_PORT = 4000
+};
 static struct virtio_device drive, rng, balloon[BALLOON_QUEUES], pmem, mem;
 static struct net_card card;
 static struct vsock vsock;

@@ -1,4 +1,5 @@
-// An echo service on every vsock port, in both directions. Prints "vsock: cid=<cid>"; serves until it is told something:
+// An echo service on every vsock port, in both directions. Prints "vsock: cid=<cid>"; serves until it is told
+// something:
 //
 //   connect <port> <n>   n connections to the host's port, from local ports 50000 on; then echoes on them, too
 //   shut                 half-closes the connections that it made: it sends no more, and counts what still comes
@@ -14,7 +15,7 @@ enum state { FREE, LIVE, GONE };
 
 struct connection {
   enum state state;
-  uint32_t local, peer;                              // ports
+  uint32_t local, peer;                               // ports
   uint32_t peer_buffer, peer_forwarded, sent, taken;  // credit, modulo 2^32 (virtio 1.2 section 5.10.6.3)
   uint32_t shut, ending;                              // nothing is sent any more; ends once nothing waits
 };

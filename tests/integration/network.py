@@ -1,4 +1,4 @@
-"""A network namespace of the test's own, with TAP interfaces in it: no packet leaves it, nothing needs an address of the host."""
+"""A network namespace of the test's own, with TAP interfaces in it: no packet leaves it."""
 import ctypes
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""What the tests of devices share: a monitor whose guest takes orders on its serial line, and looks at the monitor from outside."""
+"""What the tests of devices share: a monitor whose guest takes orders on its serial line, seen from outside."""
 import json
 import os
 import pathlib
@@ -30,7 +30,7 @@ class Probe(Monitor):
     `devices` maps API paths to bodies; the machine is started and the guest up when the block is entered.
     """
 
-    def __init__(self, guest, devices=None, boot_args="", arguments=("--level", "Warn"), **machine):
+    def __init__(self, guest, devices=None, boot_args="", arguments=(), **machine):
         read_end, self._orders = os.pipe()
         super().__init__(WISP, arguments, stdin=read_end)
         os.close(read_end)
@@ -40,8 +40,12 @@ class Probe(Monitor):
     def __enter__(self):
         try:
             self.metrics_path = self.directory / "metrics"
+            self.log_path = self.directory / "log"
             self.put("/metrics", {"metrics_path": str(self.metrics_path)})
-            self.configure(GUESTS / self._guest, boot_args=("console=ttyS0 " + self._boot_args).strip(), **self._machine)
+            # Away from the serial output, whose lines it would cut.
+            self.put("/logger", {"log_path": str(self.log_path), "level": "Warn"})
+            boot_args = ("console=ttyS0 " + self._boot_args).strip()
+            self.configure(GUESTS / self._guest, boot_args=boot_args, **self._machine)
             for path, body in self._devices.items():
                 self.put(path, body)
             self.start()

@@ -105,13 +105,9 @@ static void config_writes(void) {
 }
 
 const struct free_attack kRegisterAttacks[] = {
-    {"register_reads", register_reads},
-    {"register_writes", register_writes},
-    {"window_edges", window_edges},
-    {"features_refused", features_refused},
-    {"status_jumps", status_jumps},
-    {"queue_nonsense", queue_nonsense},
-    {"kick_storm", kick_storm},
-    {"config_writes", config_writes},
+    {"register_reads", register_reads}, {"register_writes", register_writes},
+    {"window_edges", window_edges},     {"features_refused", features_refused},
+    {"status_jumps", status_jumps},     {"queue_nonsense", queue_nonsense},
+    {"kick_storm", kick_storm},         {"config_writes", config_writes},
 };
 const unsigned kRegisterAttackCount = sizeof kRegisterAttacks / sizeof kRegisterAttacks[0];

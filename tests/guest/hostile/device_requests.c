@@ -3,6 +3,7 @@
 #include "runtime/balloon.h"
 #include "runtime/mem.h"
 #include "runtime/net.h"
+#include "runtime/pmem.h"
 #include "runtime/vsock.h"
 
 enum { FRAME = NET_HEADER_SIZE, MANY = 255, BIG = 1 << 20, BIG_PLACE = 0x2000000, NET_FRAME = NET_HEADER_SIZE + 100 };
@@ -51,13 +52,15 @@ static struct net_header* header_for(struct virtio_device* queue) {
   return (struct net_header*)request_area.readable;
 }
 static void tx_checksum_outside(struct virtio_device* queue) {
-  *header_for(queue) = (struct net_header){.flags = NEEDS_CHECKSUM, .checksum_start = 0xffff, .checksum_offset = 0xffff};
+  *header_for(queue) =
+      (struct net_header){.flags = NEEDS_CHECKSUM, .checksum_start = 0xffff, .checksum_offset = 0xffff};
 }
 static void tx_checksum_at_end(struct virtio_device* queue) {
   *header_for(queue) = (struct net_header){.flags = NEEDS_CHECKSUM, .checksum_start = 90, .checksum_offset = 9};
 }
 static void tx_gso_not_negotiated(struct virtio_device* queue) {
-  *header_for(queue) = (struct net_header){.flags = NEEDS_CHECKSUM, .gso_type = GSO_TCP4, .gso_size = 10, .checksum_start = 34};
+  *header_for(queue) =
+      (struct net_header){.flags = NEEDS_CHECKSUM, .gso_type = GSO_TCP4, .gso_size = 10, .checksum_start = 34};
 }
 static void tx_gso_unknown(struct virtio_device* queue) {
   *header_for(queue) = (struct net_header){.gso_type = GSO_UNKNOWN, .gso_size = 1};
@@ -158,8 +161,8 @@ static void vsock_rx_short(struct virtio_device* queue) {
 static void rng_many_large(struct virtio_device* queue) {
   static struct descriptor table[MANY];
   for (uint16_t i = 0; i < MANY; ++i) {
-    table[i] = (struct descriptor){BIG_PLACE, 16 * BIG, i + 1 < MANY ? DESCRIPTOR_WRITE | DESCRIPTOR_NEXT : DESCRIPTOR_WRITE,
-                                   (uint16_t)(i + 1)};
+    table[i] = (struct descriptor){
+        BIG_PLACE, 16 * BIG, i + 1 < MANY ? DESCRIPTOR_WRITE | DESCRIPTOR_NEXT : DESCRIPTOR_WRITE, (uint16_t)(i + 1)};
   }
   queue->descriptors[0] = (struct descriptor){(uint64_t)table, sizeof table, DESCRIPTOR_INDIRECT, 0};
 }
@@ -171,6 +174,15 @@ static void rng_one_large(struct virtio_device* queue) {
 static void frames_outside(struct virtio_device* queue) {
   for (uint32_t i = 0; i < 64; ++i) {
     store32((uint64_t)request_area.readable + 4 * i, i % 2 == 0 ? 0xffffffff - i : 0xd0000 + i);
+  }
+  readable(queue, 256);
+}
+// The file behind persistent memory is not the balloon's to empty: the host looks into it at the end.
+static void frames_of_pmem(struct virtio_device* queue) {
+  const uint64_t start = pmem_address(victim_pmem);
+  memcpy((void*)map_high_window(start), "keptkept", 8);
+  for (uint32_t i = 0; i < 64; ++i) {
+    store32((uint64_t)request_area.readable + 4 * i, (uint32_t)(start / BALLOON_PAGE) + i);
   }
   readable(queue, 256);
 }
@@ -284,6 +296,7 @@ const struct request_attack kRequestAttacks[] = {
     {"rng", 0, "many_large", BUFFER_BACK, 65536, rng_many_large, 0},
     {"rng", 0, "one_large", BUFFER_BACK, 65536, rng_one_large, 0},
     {"balloon", INFLATE, "frames_outside", BUFFER_BACK, 0, frames_outside, 0},
+    {"balloon", INFLATE, "frames_of_pmem", BUFFER_BACK, 0, frames_of_pmem, 0},
     {"balloon", INFLATE, "frames_own_rings", ANYTHING, 0, frames_own_rings, 0},
     {"balloon", INFLATE, "frames_odd", BUFFER_BACK, 0, frames_odd, 0},
     {"balloon", DEFLATE, "frames_without_end", BUFFER_BACK, 0, frames_without_end, 0},

@@ -56,7 +56,8 @@ static void make_indirect(struct virtio_device* queue) {
   for (unsigned i = 0; i < 3; ++i) {
     indirect_table[i] = queue->descriptors[i];
   }
-  queue->descriptors[0] = (struct descriptor){(uint64_t)indirect_table, sizeof(struct descriptor) * 3, DESCRIPTOR_INDIRECT, 0};
+  queue->descriptors[0] =
+      (struct descriptor){(uint64_t)indirect_table, sizeof(struct descriptor) * 3, DESCRIPTOR_INDIRECT, 0};
 }
 static void indirect_nested(struct virtio_device* queue) {
   make_indirect(queue);

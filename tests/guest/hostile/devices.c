@@ -1,6 +1,6 @@
-// A guest that attacks every kind of device. victim=<name> on the command line, or victim=all. Needs one of each: a drive
-// (the witness), net with the metadata service, vsock, entropy, balloon with all queues, pmem, memory hot-plug with 2 MiB
-// requested.
+// A guest that attacks every kind of device. victim=<name> on the command line, or victim=all. Needs one of each: a
+// drive (the witness), net with the metadata service, vsock, entropy, balloon with all queues, pmem, memory hot-plug
+// with 2 MiB requested.
 //
 // After each attack the attacked device must work when it is set up anew and the witness must never have stopped; after
 // all attacks on a device all others must work. Prints "attack <device>.<queue>.<name>: survived" for each. At the end
@@ -74,7 +74,8 @@ static void check_outcome(const char* device, const char* name, enum outcome due
     return;
   }
   if (due == ANSWERED || wanted[due] != seen) {
-    static const char* const texts[] = {[WAIT_USED] = "an answer", [WAIT_NEEDS_RESET] = "a broken queue", [WAIT_TIMEOUT] = "silence"};
+    static const char* const texts[] = {
+        [WAIT_USED] = "an answer", [WAIT_NEEDS_RESET] = "a broken queue", [WAIT_TIMEOUT] = "silence"};
     fail("attack %s.%s: %s", device, name, texts[seen]);
   }
 }

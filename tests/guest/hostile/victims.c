@@ -15,11 +15,12 @@ const struct boot_info* victim_boot;
 struct request_area request_area;
 static struct net_card card;
 static struct vsock vsock;
-struct virtio_device victim_net[2], victim_vsock[VSOCK_QUEUES], victim_rng[1], victim_balloon[BALLOON_QUEUES], victim_pmem[1],
-    victim_mem[1];
+struct virtio_device victim_net[2], victim_vsock[VSOCK_QUEUES], victim_rng[1], victim_balloon[BALLOON_QUEUES],
+    victim_pmem[1], victim_mem[1];
 
 static void fill_arp(uint8_t* frame) {
-  static const uint8_t request[28] = {0, 1, 8, 0, 6, 4, 0, 1, 6, 0, 0, 0, 0, 1, 169, 254, 1, 2, 0, 0, 0, 0, 0, 0, 169, 254, 169, 254};
+  static const uint8_t request[28] = {0,   1,   8, 0, 6, 4, 0, 1, 6, 0, 0,   0,   0,   1,
+                                      169, 254, 1, 2, 0, 0, 0, 0, 0, 0, 169, 254, 169, 254};
   memset(frame, 0, ARP_FRAME_SIZE);
   memset(frame + NET_HEADER_SIZE, 0xff, MAC_SIZE);
   frame[NET_HEADER_SIZE + MAC_SIZE] = 6;
@@ -43,9 +44,10 @@ static void net_works(void) {
   net_post(&card);
   fill_arp(request_area.readable);
   net_send(&card, request_area.readable, ARP_FRAME_SIZE);
-  do {
+  for (int answered = 0; !answered; net_release(&card, &frame)) {
     net_await(&card, &frame);  // other frames may come from the TAP
-  } while (frame.start[NET_HEADER_SIZE + 13] != 6 || frame.start[NET_HEADER_SIZE + 21] != 2);
+    answered = frame.start[NET_HEADER_SIZE + 13] == 6 && frame.start[NET_HEADER_SIZE + 21] == 2;
+  }
 }
 
 static void fill_stray_data(uint8_t* packet) {
@@ -139,22 +141,42 @@ static void mem_works(void) {
 }
 
 const struct victim kVictims[] = {
-    {"net", VIRTIO_ID_NET, NET_BASIC_FEATURES, 2, victim_net,
-     {{"rx", 0, SMALL_BUFFER, 0, net_ask_service, 0}, {"tx", ARP_FRAME_SIZE, 0, fill_arp, 0, 0}}, net_works},
-    {"vsock", VIRTIO_ID_VSOCK, VIRTIO_F_VERSION_1, VSOCK_QUEUES, victim_vsock,
+    {"net",
+     VIRTIO_ID_NET,
+     NET_BASIC_FEATURES,
+     2,
+     victim_net,
+     {{"rx", 0, SMALL_BUFFER, 0, net_ask_service, 0}, {"tx", ARP_FRAME_SIZE, 0, fill_arp, 0, 0}},
+     net_works},
+    {"vsock",
+     VIRTIO_ID_VSOCK,
+     VIRTIO_F_VERSION_1,
+     VSOCK_QUEUES,
+     victim_vsock,
      {{"rx", 0, SMALL_BUFFER, 0, vsock_ask_for_reset, 0},
       {"tx", sizeof(struct vsock_header), 0, fill_stray_data, 0, 0},
-      {"event", 0, 8, 0, 0, 1}}, vsock_works},
+      {"event", 0, 8, 0, 0, 1}},
+     vsock_works},
     {"rng", VIRTIO_ID_RNG, VIRTIO_F_VERSION_1, 1, victim_rng, {{"requests", 0, 64, 0, 0, 0}}, rng_works},
-    {"balloon", VIRTIO_ID_BALLOON, BALLOON_FEATURES, BALLOON_QUEUES, victim_balloon,
+    {"balloon",
+     VIRTIO_ID_BALLOON,
+     BALLOON_FEATURES,
+     BALLOON_QUEUES,
+     victim_balloon,
      {{"inflate", 24, 0, fill_frames, 0, 0},
       {"deflate", 24, 0, fill_frames, 0, 0},
       {"statistics", 2 * sizeof(struct balloon_statistic), 0, fill_statistics, 0, 0},
       {"hinting", 4, 0, fill_hint, 0, 0},
-      {"reporting", 0, 64, 0, 0, 0}}, balloon_works},
+      {"reporting", 0, 64, 0, 0, 0}},
+     balloon_works},
     {"pmem", VIRTIO_ID_PMEM, VIRTIO_F_VERSION_1, 1, victim_pmem, {{"requests", 4, 4, fill_flush, 0, 0}}, pmem_works},
-    {"mem", VIRTIO_ID_MEM, MEM_FEATURES, 1, victim_mem,
-     {{"requests", sizeof(struct mem_request), sizeof(struct mem_response), fill_mem_request, 0, 0}}, mem_works},
+    {"mem",
+     VIRTIO_ID_MEM,
+     MEM_FEATURES,
+     1,
+     victim_mem,
+     {{"requests", sizeof(struct mem_request), sizeof(struct mem_response), fill_mem_request, 0, 0}},
+     mem_works},
 };
 const unsigned kVictimCount = sizeof kVictims / sizeof kVictims[0];
 
@@ -180,6 +202,7 @@ void victim_lay_out(struct virtio_device* queue, const struct good_request* requ
     request->fill(request_area.readable);
   }
   cut(queue->descriptors, 0, readable_pieces, request_area.readable, request->readable, 0);
-  cut(queue->descriptors, readable_pieces, 3 - readable_pieces, request_area.writable, request->writable, DESCRIPTOR_WRITE);
+  cut(queue->descriptors, readable_pieces, 3 - readable_pieces, request_area.writable, request->writable,
+      DESCRIPTOR_WRITE);
   queue->descriptors[2].flags &= (uint16_t)~DESCRIPTOR_NEXT;
 }

@@ -33,7 +33,8 @@ extern const unsigned kVictimCount;
 extern const struct boot_info* victim_boot;
 
 extern struct __attribute__((aligned(4096))) request_area {
-  uint8_t before[REQUEST_ROOM], readable[REQUEST_ROOM], between[REQUEST_ROOM], writable[REQUEST_ROOM], after[REQUEST_ROOM];
+  uint8_t before[REQUEST_ROOM], readable[REQUEST_ROOM], between[REQUEST_ROOM], writable[REQUEST_ROOM],
+      after[REQUEST_ROOM];
 } request_area;
 
 // Resets the device and starts it with empty queues.

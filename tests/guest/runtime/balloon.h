@@ -7,8 +7,8 @@
 #define VIRTIO_BALLOON_F_DEFLATE_ON_OOM (1ULL << 2)
 #define VIRTIO_BALLOON_F_FREE_PAGE_HINT (1ULL << 3)
 #define VIRTIO_BALLOON_F_REPORTING (1ULL << 5)
-#define BALLOON_FEATURES                                                                   \
-  (VIRTIO_F_VERSION_1 | VIRTIO_BALLOON_F_STATS_VQ | VIRTIO_BALLOON_F_DEFLATE_ON_OOM |      \
+#define BALLOON_FEATURES                                                              \
+  (VIRTIO_F_VERSION_1 | VIRTIO_BALLOON_F_STATS_VQ | VIRTIO_BALLOON_F_DEFLATE_ON_OOM | \
    VIRTIO_BALLOON_F_FREE_PAGE_HINT | VIRTIO_BALLOON_F_REPORTING)
 
 // With all features; the device numbers its queues without gaps.
