@@ -27,6 +27,7 @@
 #include "vmm/cli/monitor_metrics.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/process.h"
+#include "vmm/cli/snapshot_commands.h"
 #include "vmm/cli/syscall_fault.h"
 #include "vmm/control/controller.h"
 #include "vmm/control/logger_config.h"
@@ -269,6 +270,9 @@ ExitCode main_with(std::span<char* const> words) {
     std::fputs(answer->c_str(), stdout);
     std::fflush(stdout);
     return ExitCode::Ok;
+  }
+  if (const auto code = run_snapshot_command(words)) {
+    return *code;
   }
   auto options = parse_options(words);
   if (!options.ok()) {

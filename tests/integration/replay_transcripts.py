@@ -33,9 +33,7 @@ DEFAULT_TRANSCRIPTS = os.path.join(os.path.dirname(REPOSITORY), "shared", "refer
 KNOWN_DIFFERENCES = os.path.join(HERE, "known_differences.txt")
 
 # What wisp does not have yet. A sequence that names one of these and does not pass waits.
-MISSING_NEEDS = {"snap", "snapx"}
-MISSING_FLAGS = {"--enable-pci", "--seccomp-filter", "--snapshot-version", "--describe-snapshot"}
-MISSING_PATHS = re.compile(r"/+(snapshot)\b")
+MISSING_FLAGS = {"--enable-pci", "--seccomp-filter"}
 CLONE_NEWNET = 0x40000000
 
 
@@ -89,11 +87,26 @@ def write_guests(folder, guests):
     return names
 
 
-def make_shared_files(folder, transcripts):
+def make_fixture(wisp, name, steps, names):
+    """Snapshot files made by the program under test, for the sequences that load them."""
+    steps = [dict(step, expect={"status": 204}) if "method" in step else step for step in steps]
+    record = {"id": "fixture/" + name, "args": ["--api-sock", "{SOCK}", "--level", "Off"], "steps": steps, "end": {"alive": True}}
+    difference = Sequence(wisp, record, names).run()
+    if difference is not None:
+        sys.exit("the fixture %s cannot be made: %s" % (name, difference))
+
+
+def make_shared_files(folder, transcripts, arguments):
     names = write_guests(folder, transcripts["guests"])
     names["FIX"] = folder
+    for name in transcripts["fixtures"]:
+        names[name] = os.path.join(folder, name.lower() + ".state")
+        names[name + "_MEM"] = os.path.join(folder, name.lower() + ".mem")
     write_zeros(os.path.join(folder, "disk.img"), 2 * MIB)
     write_zeros(os.path.join(folder, "pmem.img"), 2 * MIB)
+    for name, steps in transcripts["fixtures"].items():
+        if not arguments.without_kvm and (name != "SNAPX" or arguments.with_tun):
+            make_fixture(arguments.wisp, name, steps, names)
     return names
 
 
@@ -102,11 +115,6 @@ def mentions_missing(record):
     flags = MISSING_FLAGS.intersection(record["args"])
     if flags:
         return "flag " + min(flags)
-    for step in record["steps"]:
-        text = " ".join(part for part in step.get("send", []) if isinstance(part, str))
-        found = MISSING_PATHS.search(step.get("path", "") if "method" in step else text)
-        if found:
-            return "endpoint /" + found.group(1)
     return None
 
 
@@ -114,9 +122,6 @@ def classify(wisp, record, names):
     """(class, reason) of one sequence."""
     if record.get("quirk"):
         return "quirk", ""
-    needs = MISSING_NEEDS.intersection(record.get("needs", []))
-    if needs:
-        return "waits", "needs " + min(needs)
     run = Sequence(wisp, record, names)
     difference = run.run()
     if difference is None:
@@ -180,12 +185,13 @@ def main():
         arguments.without_kvm and "kvm" in record.get("needs", []))]
     if not records:
         sys.exit("no sequence matches %r" % arguments.filter)
-    if not enter_own_network():
+    arguments.with_tun = enter_own_network()
+    if not arguments.with_tun:
         records = [record for record in records if "tun" not in record.get("needs", [])]
         print("SKIP: sequences with TAP devices: a network namespace of our own cannot be made here")
     folder = tempfile.mkdtemp(prefix="wf")
     try:
-        results = replay(arguments, records, make_shared_files(folder, transcripts))
+        results = replay(arguments, records, make_shared_files(folder, transcripts, arguments))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     sys.exit(1 if report(results, known_differences(), arguments.verbose) else 0)

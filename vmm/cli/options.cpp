@@ -16,7 +16,7 @@ constexpr std::array kSpecs = {
     ArgumentSpec{"api-sock", Value, "PATH", "Unix socket of the REST API (default /run/firecracker.socket)"},
     ArgumentSpec{"boot-timer", Switch, nullptr, "adds the boot-time marker device at 0xc0000000"},
     ArgumentSpec{"config-file", Value, "PATH", "configures the machine from a JSON file and starts it"},
-    ArgumentSpec{"describe-snapshot", Value, "PATH", "not supported yet"},
+    ArgumentSpec{"describe-snapshot", Value, "PATH", "prints what a snapshot's state file holds"},
     ArgumentSpec{"enable-pci", Switch, nullptr, "not supported yet"},
     ArgumentSpec{"http-api-max-payload-size", Value, "BYTES", "largest body of an API request (default 51200)"},
     ArgumentSpec{"id", Value, "ID", "instance id: 1 to 64 letters, digits and dashes"},
@@ -33,14 +33,14 @@ constexpr std::array kSpecs = {
     ArgumentSpec{"seccomp-filter", Value, "PATH", "not supported yet"},
     ArgumentSpec{"show-level", Switch, nullptr, "shows the level in every log line"},
     ArgumentSpec{"show-log-origin", Switch, nullptr, "shows file and line in every log line"},
-    ArgumentSpec{"snapshot-version", Switch, nullptr, "not supported yet"},
+    ArgumentSpec{"snapshot-version", Switch, nullptr, "prints the version of the snapshot format"},
     ArgumentSpec{"start-time-cpu-us", Value, "US", "CPU time at the jailer's start, for the start-up metric"},
     ArgumentSpec{"start-time-us", Value, "US", "monotonic time at the jailer's start, for the start-up metric"},
     ArgumentSpec{"version", Switch, nullptr, "prints the version"},
     ArgumentSpec{"help", Switch, nullptr, "prints this text (also -h)"},
 };
 
-constexpr std::array kUnsupported = {"describe-snapshot", "enable-pci", "seccomp-filter", "snapshot-version"};
+constexpr std::array kUnsupported = {"enable-pci", "seccomp-filter"};
 
 struct LevelName {
   const char* name;

@@ -1,0 +1,99 @@
+#include "vmm/cli/snapshot_commands.h"
+
+#include <array>
+#include <cstdio>
+#include <string_view>
+
+#include "snapshot/image/describe.h"
+#include "snapshot/image/memory_file.h"
+#include "snapshot/image/state_file.h"
+#include "vmm/arch/x86_64/cpu_requirements.h"
+#include "vmm/kvm/system.h"
+#include "vmm/kvm/vcpu_state.h"
+#include "vmm/machine/snapshot.h"
+
+namespace wisp {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: wisp snapshot describe STATE | check STATE | merge BASE DIFF\n\n"
+    "  describe STATE    prints what the state file holds\n"
+    "  check STATE       says whether the snapshot would run on this host, and if not, why\n"
+    "  merge BASE DIFF   copies the pages of the memory file DIFF into the memory file BASE\n";
+
+using Words = std::span<char* const>;
+
+Result<std::string> describe(Words words) {
+  return describe_snapshot(words[0]);
+}
+
+Result<std::string> check(Words words) {
+  const StateFile state = WISP_TRY(StateFile::open(words[0]));
+  const std::string name = section::vcpu(0);
+  StateReader in(name, WISP_TRY(required_section(state, name)));
+  const VcpuState vcpu = WISP_TRY(VcpuState::restore(in));
+  const KvmSystem kvm = WISP_TRY(KvmSystem::open());
+  const auto supported = WISP_TRY(kvm.supported_cpuid());
+  const auto missing = arch::missing_cpu_features(vcpu.cpuid, supported);
+  if (!missing.empty()) {
+    return Error(ErrorCode::Unsupported, "the snapshot would not run here, this host lacks " + arch::describe(missing));
+  }
+  return std::string("the snapshot would run here\n");
+}
+
+Result<std::string> merge(Words words) {
+  (void)WISP_TRY(merge_diff(words[0], words[1]));
+  return std::string();
+}
+
+struct SnapshotCommand {
+  std::string_view name;
+  std::size_t argument_count;
+  Result<std::string> (*run)(Words);
+};
+constexpr std::array kCommands = {SnapshotCommand{"describe", 1, describe}, SnapshotCommand{"check", 1, check},
+                                  SnapshotCommand{"merge", 2, merge}};
+
+ExitCode finish(const Result<std::string>& result) {
+  if (!result.ok()) {
+    std::fprintf(stderr, "Error: %s\n", result.error().text().c_str());
+    return ExitCode::GenericError;
+  }
+  std::fputs(result.value().c_str(), stdout);
+  std::fflush(stdout);
+  return ExitCode::Ok;
+}
+
+std::string format_version() {
+  return "v" + kSnapshotVersion.text() + "\n";
+}
+
+}  // namespace
+
+std::optional<ExitCode> run_snapshot_command(Words words) {
+  for (std::size_t index = 0; index < words.size(); ++index) {
+    const std::string_view word = words[index];
+    if (word == "--") {
+      break;
+    }
+    if (word == "--snapshot-version") {
+      return finish(format_version());
+    }
+    if (word == "--describe-snapshot" && index + 1 < words.size()) {
+      return finish(describe_snapshot(words[index + 1]));
+    }
+  }
+  if (words.empty() || std::string_view(words[0]) != "snapshot") {
+    return std::nullopt;
+  }
+  const Words rest = words.subspan(1);
+  for (const SnapshotCommand& command : kCommands) {
+    if (!rest.empty() && rest[0] == command.name && rest.size() == command.argument_count + 1) {
+      return finish(command.run(rest.subspan(1)));
+    }
+  }
+  std::fputs(kUsage, stderr);
+  return ExitCode::ArgumentParsing;
+}
+
+}  // namespace wisp

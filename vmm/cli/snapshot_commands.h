@@ -1,0 +1,21 @@
+// What an operator does with snapshot files, without a machine:
+//
+//   wisp snapshot describe STATE           what is in it
+//   wisp snapshot check STATE              would it run on this host, and if not, why
+//   wisp snapshot merge BASE DIFF          copies the pages of a diff's memory file into its base
+//   wisp --describe-snapshot STATE         the same as describe
+//   wisp --snapshot-version                the format that this program writes
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "vmm/base/exit_code.h"
+
+namespace wisp {
+
+/// Carries the command out and prints its result; nothing when the words ask for something else.
+std::optional<ExitCode> run_snapshot_command(std::span<char* const> words);
+
+}  // namespace wisp
