@@ -34,18 +34,24 @@ struct Peer {
   std::uint32_t expected = 0;
 };
 
+/// Filled once: a guest only reads it.
+MetadataStore& shared_store() {
+  static MetadataStore store(51200);
+  static const bool filled = store.put(R"({"a":{"b":"c","l":[1,2]},"big":")" + std::string(20'000, 'x') + "\"}").ok();
+  WISP_ASSERT(filled);
+  return store;
+}
+
 struct Rig {
   explicit Rig(MmdsVersion version) {
-    std::string big(20'000, 'x');
-    WISP_ASSERT(store.put(R"({"a":{"b":"c","l":[1,2]},"big":")" + big + "\"}").ok());
     service =
-        std::move(MetadataService::create({version, {"e"}, {}, false}, store, "vm", *loop, clock, metrics)).value();
+        std::move(MetadataService::create({version, {"e"}, {}, false}, shared_store(), "vm", *loop, clock, metrics))
+            .value();
     endpoint = std::move(MetadataEndpoint::create(*service, *loop, clock)).value();
   }
   std::unique_ptr<EventLoop> loop = std::move(EventLoop::create()).value();
   FakeClock clock;
   MmdsMetrics metrics;
-  MetadataStore store{51200};
   std::unique_ptr<MetadataService> service;
   std::unique_ptr<MetadataEndpoint> endpoint;
   std::array<Peer, kPorts> peers;
