@@ -12,6 +12,7 @@ import sys
 LAYERS = {
     "vmm/base": 0,
     "vmm/memory": 1, "vmm/events": 1, "vmm/config": 1, "snapshot/state": 1,
+    "jailer/seccomp": 1,
     "vmm/bus": 2, "vmm/kvm": 2, "virtio/limit": 2, "jailer/jail": 2,
     "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3, "snapshot/image": 3,
     "virtio/block": 4, "virtio/net": 4, "virtio/vsock": 4, "virtio/balloon": 4, "virtio/rng": 4, "virtio/pmem": 4,
@@ -41,7 +42,7 @@ ONLY_IN = {
     "liburing.h": ("vmm/events/",),
     "sodium.h": ("virtio/mmds/",),
     "seccomp.h": ("jailer/seccomp/",),
-    "linux/kvm.h": ("vmm/kvm/", "vmm/arch/"),
+    "linux/kvm.h": ("vmm/kvm/", "vmm/arch/", "jailer/seccomp/policy/"),
 }
 
 
