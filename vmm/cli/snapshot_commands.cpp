@@ -23,8 +23,14 @@ constexpr const char* kUsage =
 
 using Words = std::span<char* const>;
 
+/// The first line is the version alone, for those who parse it.
+Result<std::string> describe_file(const char* path) {
+  const StateFile state = WISP_TRY(StateFile::open(path));
+  return "v" + state.version().text() + "\n" + WISP_TRY(describe_snapshot(path));
+}
+
 Result<std::string> describe(Words words) {
-  return describe_snapshot(words[0]);
+  return describe_file(words[0]);
 }
 
 Result<std::string> check(Words words) {
@@ -80,7 +86,7 @@ std::optional<ExitCode> run_snapshot_command(Words words) {
       return finish(format_version());
     }
     if (word == "--describe-snapshot" && index + 1 < words.size()) {
-      return finish(describe_snapshot(words[index + 1]));
+      return finish(describe_file(words[index + 1]));
     }
   }
   if (words.empty() || std::string_view(words[0]) != "snapshot") {

@@ -77,7 +77,7 @@ Status VmBuilder::map_captured_memory(const RestoreInput& input) {
     }
     vm_->userfault_.emplace(std::move(source).value());
     vm_->memory_.emplace(vm_->userfault_->take_memory());
-    return {};
+    return vm_->watch_handler();
   }
   if (backing == PageBacking::Huge2M) {
     return Error(ErrorCode::Unsupported,

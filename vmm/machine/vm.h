@@ -18,6 +18,7 @@
 
 #include "snapshot/image/atomic_file.h"
 #include "snapshot/image/dirty_bitmap.h"
+#include "snapshot/image/handler_guard.h"
 #include "snapshot/image/state_file_writer.h"
 #include "vmm/base/exit_code.h"
 #include "vmm/config/boot_timer.h"
@@ -96,6 +97,8 @@ class Vm final : public VcpuObserver {
   Result<AtomicFile> write_memory(SnapshotType type, const std::string& path);
   /// A snapshot was published: the next diff counts from here.
   void start_new_dirty_period();
+  /// A machine without its userfault handler is a machine with missing pages: it ends, and says why.
+  Status watch_handler();
 
   void resume();
   /// Only while running and not pausing already.
@@ -133,6 +136,8 @@ class Vm final : public VcpuObserver {
   OnEnd on_end_;
   bool ended_ = false;
   std::optional<UserfaultMemory> userfault_;  // ends after the memory that it serves
+  std::unique_ptr<HandlerWatch> handler_watch_;
+  std::unique_ptr<HandlerGuard> handler_guard_;  // ends after the vCPUs: one that waits for a page cannot be joined
   std::optional<GuestMemory> memory_;
   DirtyLogging logging_ = DirtyLogging::Off;
   std::optional<DirtyBitmap> dirty_;  // collected since the last snapshot

@@ -1,5 +1,10 @@
 // The capturing side of Vm: its sections, its memory, and which pages have changed since when.
+#include <unistd.h>
+
+#include <cstdio>
+
 #include "snapshot/image/memory_image.h"
+#include "vmm/base/log.h"
 #include "vmm/kvm/vcpu_state.h"
 #include "vmm/machine/vm.h"
 
@@ -72,6 +77,22 @@ Result<AtomicFile> Vm::write_memory(SnapshotType type, const std::string& path) 
     (void)WISP_TRY(image.write_diff(*dirty_, file));
   }
   return file;
+}
+
+Status Vm::watch_handler() {
+  handler_watch_ = WISP_TRY(HandlerWatch::create(loop_, userfault_->handler_socket(), [this] {
+    WISP_LOG(Error,
+             "The userfault handler has hung up. Pages that it has not delivered will never come; the microVM "
+             "ends.");
+    end(ExitCode::GenericError);
+  }));
+  handler_guard_ = WISP_TRY(HandlerGuard::create(*userfault_, loop_, {.loop_is_stuck = [](HandlerLoss loss) {
+    const bool gone = loss == HandlerLoss::Gone;
+    std::fprintf(stderr, "Error: the monitor waits for a page from a userfault handler that %s. It ends.\n",
+                 gone ? "has hung up" : "does not deliver");
+    ::_exit(to_int(ExitCode::GenericError));
+  }}));
+  return {};
 }
 
 void Vm::start_new_dirty_period() {
