@@ -23,9 +23,10 @@ static volatile uint32_t rewriting, rewriter_rests = 1;
 // At CPL 3 on the second processor: every value is the good one or one that must be refused.
 static void rewrite(void) {
   for (;;) {
-    volatile struct descriptor* chain = rewritten;
-    rewriter_rests = !rewriting;
-    if (!rewriting) {
+    const uint32_t on = rewriting;
+    volatile struct descriptor* chain = rewritten;  // after `rewriting`, which is set after it
+    rewriter_rests = !on;
+    if (!on) {
       relax();
       continue;
     }
