@@ -8,4 +8,9 @@ echo "GUEST The file /greeting says: $(cat /greeting)"
 echo "written by the guest at $(date -u)" >/written-by-guest && sync
 echo "GUEST I have written to /written-by-guest: $(cat /written-by-guest)"
 echo "GUEST Up for $(cut -d' ' -f1 /proc/uptime) seconds."
+# Whoever is called by a name on the console writes it to the disk and answers: that is how a clone shows that it is itself.
+while read -r name; do
+  echo "$name" >>/names && sync
+  echo "GUEST I am $name, up for $(cut -d' ' -f1 /proc/uptime) seconds; the names on my disk: $(tr '\n' ' ' </names)"
+done </dev/ttyS0 &
 echo "GUEST ready"
