@@ -13,13 +13,20 @@ from monitor import Monitor  # noqa: E402
 WISP = GUESTS = None
 
 
-def run_tests():
-    """Usage of every file of tests: WISP GUEST_DIR [unittest arguments]"""
+def run_tests(prepare=None):
+    """Usage of every file of tests: WISP GUEST_DIR [unittest arguments]
+
+    `prepare` makes what all tests of the file need and returns None, or says why that cannot be had here.
+    """
     global WISP, GUESTS
     WISP, GUESTS = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
     del sys.argv[1:3]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("SKIP: /dev/kvm cannot be opened here, so no guest can run")
+        sys.exit(77)
+    refusal = prepare() if prepare else None
+    if refusal:
+        print(f"SKIP: {refusal}")
         sys.exit(77)
     unittest.main(module="__main__", verbosity=2)
 

@@ -157,7 +157,7 @@ class Vsock(unittest.TestCase):
         with VsockProbe() as vm:
             self.check_echo(vm.connect_to_guest(), 4096)
             resident, descriptors = vm.resident_kib(), vm.descriptors()
-            vm.order("storm 300")
+            vm.order("storm 100")
             self.assertEqual(vm.report()["open"], 0)
             self.assertLess(vm.resident_kib(), resident + 512)
             self.assertLessEqual(vm.descriptors(), descriptors)
