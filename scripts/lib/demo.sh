@@ -35,14 +35,13 @@ call() {
   esac
 }
 
-# Prints the guest's console as it grows, until the pattern comes.
+# show_console_until SECONDS PATTERN: prints the guest's console from line $shown on as it grows, until the pattern comes.
 show_console_until() {
-  shown=0
   deadline=$(($(date +%s) + $1))
   while :; do
     # Looked for before printing: what comes with the pattern's line must be shown too.
     found=no
-    grep -q "$2" "$work/$name.console" && found=yes
+    grep -q "$2" "$work/$name.console" && found=yes && sleep 0.3  # the rest of the pattern's line
     lines=$(wc -l <"$work/$name.console")
     if [ "$lines" -gt "$shown" ]; then
       sed -n "$((shown + 1)),${lines}p" "$work/$name.console" | tr -d '\r' | sed "s/^/  $name | /"
@@ -72,6 +71,7 @@ call PUT /drives/rootfs "{\"drive_id\": \"rootfs\", \"path_on_host\": \"$work/ro
 call PUT /actions '{"action_type": "InstanceStart"}'
 echo
 echo "The guest's serial console:"
+shown=0
 show_console_until 120 '^GUEST ready' || give_up "the guest did not come up"
 call GET /
 call PATCH /vm '{"state": "Paused"}'
@@ -101,6 +101,7 @@ echo
 echo "Both clones run. Each is called by its name on its serial console:"
 for name in clone-1 clone-2; do
   type_line $name
+  shown=0
   show_console_until 60 "^GUEST I am $name" || give_up "the clone $name does not answer"
 done
 for name in clone-1 clone-2; do
