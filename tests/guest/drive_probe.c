@@ -1,7 +1,7 @@
-// A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "spin" reads sector 0 until the next order and
-// prints "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive: capacity=<sectors> generation=<n>
-// changed=<0|1>" (1: a configuration change interrupt was raised, which is then acknowledged); "reads <n>" reads sector
-// 0 n times; "quit".
+// A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "write <sector> <byte>" fills it; "spin" reads
+// sector 0 until the next order and prints "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive:
+// capacity=<sectors> generation=<n> changed=<0|1>" (1: a configuration change interrupt was raised, which is then
+// acknowledged); "reads <n>" reads sector 0 n times; "quit".
 #include "runtime/block.h"
 #include "runtime/command.h"
 
@@ -13,6 +13,13 @@ static uint32_t read_sector(uint32_t sector) {
     fail("drive: reading sector %u has status %u", sector, (uint32_t)block_status);
   }
   return block_sum(data, SECTOR_SIZE);
+}
+
+static void write_sector(uint32_t sector, uint8_t byte) {
+  memset(data, byte, SECTOR_SIZE);
+  if (block_request(&drive, BLOCK_OUT, sector, data, SECTOR_SIZE) != BLOCK_OK) {
+    fail("drive: writing sector %u has status %u", sector, (uint32_t)block_status);
+  }
 }
 
 static void spin(void) {
@@ -41,6 +48,8 @@ void guest_main(const struct boot_info* boot) {
   while (command_next(&order), !command_is(&order, "quit")) {
     if (command_is(&order, "read")) {
       print("drive: sum=%u\n", read_sector(order.numbers[0]));
+    } else if (command_is(&order, "write")) {
+      write_sector(order.numbers[0], (uint8_t)order.numbers[1]);
     } else if (command_is(&order, "spin")) {
       spin();
     } else if (command_is(&order, "size")) {
