@@ -96,7 +96,7 @@ void guest_main(const struct boot_info* boot) {
   const uint64_t features = NET_BASIC_FEATURES | (wants(boot, "merge") ? VIRTIO_NET_F_MRG_RXBUF : 0) |
                             (wants(boot, "offload") ? NET_OFFLOADS : 0);
   net_start(&card, boot, 0, 0, features, buffer_size_for(features));
-  print("GUEST-UP\nnet: features=0x%x\n", card.queues[0].features);
+  print("net: features=0x%x\nGUEST-UP\n", card.queues[0].features);
   int posted = 0;
   while (command_next(&order), !command_is(&order, "quit")) {
     if (!posted && !command_is(&order, "starve")) {

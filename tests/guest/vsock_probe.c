@@ -203,7 +203,7 @@ static void storm(uint32_t count) {
 void guest_main(const struct boot_info* boot) {
   struct command order;
   vsock_start(&vsock, boot, 0);
-  print("GUEST-UP\nvsock: cid=%u\n", (uint32_t)vsock.cid);
+  print("vsock: cid=%u\nGUEST-UP\n", (uint32_t)vsock.cid);
   for (;;) {
     serve_until_order();
     command_next(&order);
