@@ -145,6 +145,11 @@ class ApiServer::Impl {
   void admit(Fd client) {
     Place* place = take_place();
     if (place == nullptr) {
+      // A client that closes one connection and opens the next comes before the first one's thread has seen the end.
+      rest_briefly();
+      place = take_place();
+    }
+    if (place == nullptr) {
       WISP_LOG_LIMITED(Warn, "The API server turned a connection away: %zu are open already.", kMaxConnections);
       turn_away(client.ref());
       return;

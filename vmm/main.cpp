@@ -146,10 +146,10 @@ class Monitor final : public EventHandler {
   void speak_last_words() {
     if (const SyscallFault* fault = refused_call()) {
       WISP_LOG(Error,
-               "Shutting down VM after intercepting a bad syscall (%d): %s, arguments 0x%llx, 0x%llx, ..., thread kind %s.",
+               "Shutting down VM after intercepting a bad syscall (%d): %s, arguments 0x%llx, 0x%llx, ..., "
+               "thread kind %s.",
                fault->number, name_of(*fault), static_cast<unsigned long long>(fault->first_argument),
-               static_cast<unsigned long long>(fault->second_argument),
-               to_string(fault->kind));
+               static_cast<unsigned long long>(fault->second_argument), to_string(fault->kind));
     }
     if (controller_ != nullptr) {
       (void)controller_->metrics_sink().flush();

@@ -178,8 +178,8 @@ class RealMonitor(unittest.TestCase):
         after = {task["Name"]: task for task in task_fields(vm.process.pid)}
         self.assertEqual({task["Seccomp"] for task in after.values()}, {"2"})
         self.assertEqual({task["NoNewPrivs"] for task in after.values()}, {"1"})
-        if "Seccomp_filters" in after["wisp"]:
-            self.assertEqual(after["wisp"]["Seccomp_filters"], "2")
+        if "Seccomp_filters" in after[WISP.name[:15]]:
+            self.assertEqual(after[WISP.name[:15]]["Seccomp_filters"], "2")
             self.assertEqual(after["wisp_vcpu 0"]["Seccomp_filters"], "2")
             self.assertEqual(after["wisp_api"]["Seccomp_filters"], "1")
 
