@@ -1,29 +1,24 @@
 #!/usr/bin/env python3
-"""Snapshots: captured, restored, cloned, merged, refused, with guests of our own.
+"""Snapshots: captured, restored, cloned and merged, with guests of our own.
 
 Usage: test_snapshot.py WISP GUEST_DIR [unittest arguments]
-WISP_UFFD_HANDLER: the program uffd_handler; without it the test of page fault handlers is skipped.
 """
 import json
-import os
-import pathlib
 import random
 import re
 import shutil
-import struct
+import socket
 import subprocess
-import tempfile
 import time
-import unittest
 
 import network
 import probe
-from monitor import Monitor, drive, make_disk
+from monitor import drive, make_disk
 from probe import Probe, run_tests, wait_until
+from snapshots import Clone, Files, SnapshotTest, capture, counts, pause, resume, state_of
 
 MIB = 1 << 20
 MEMORY_MIB = 64
-RESTORE_FAILED = "Load snapshot error: Failed to restore from snapshot: "
 REFUSAL = None
 
 
@@ -32,127 +27,12 @@ def setUpModule():
     REFUSAL = network.enter_own_network()
 
 
-def counts(text):
-    """The numbers that the guest counter printed; a last line that is not complete does not count."""
-    return [int(number) for number in re.findall(r"^count (\d+)\n", text, re.M)]
-
-
 def block_sum(data):
     plain, weighted = 1, 0
     for byte in data:
         plain = plain + byte & 0xFFFFFFFF
         weighted = weighted + plain & 0xFFFFFFFF
     return (weighted << 16 & 0xFFFFFFFF) ^ plain
-
-
-def crc64_table():
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = (byte >> 1) ^ (0xC96C5795D7870F42 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-CRC64 = crc64_table()
-
-
-def crc64(data):
-    crc = 2**64 - 1
-    for byte in data:
-        crc = (crc >> 8) ^ CRC64[(crc ^ byte) & 0xFF]
-    return crc ^ (2**64 - 1)
-
-
-def forge(data):
-    """The state file with checksums that fit what it says now (docs/snapshot-format.md)."""
-    data = bytearray(data)
-    at = struct.unpack_from("<Q", data, 64)[0]
-    while at < len(data):
-        name_len, data_len = struct.unpack_from("<HI", data, at)
-        end = at + 6 + name_len + data_len
-        struct.pack_into("<Q", data, end, crc64(data[at:end]))
-        at = end + 8
-    struct.pack_into("<Q", data, 88, crc64(data[128:]))
-    struct.pack_into("<Q", data, 120, crc64(data[:120]))
-    return bytes(data)
-
-
-def section_data(data):
-    """Where the sections' data lie: (start, end)."""
-    places, at = [], struct.unpack_from("<Q", data, 64)[0]
-    while at < len(data):
-        name_len, data_len = struct.unpack_from("<HI", data, at)
-        places.append((at + 6 + name_len, at + 6 + name_len + data_len))
-        at = places[-1][1] + 8
-    return places
-
-
-class Clone(Probe):
-    """A monitor without a machine: `load` gives it one. Its guest takes orders on, like a Probe's."""
-
-    def __init__(self):
-        # The log away from the serial output from the first line on, and relative to the monitor's own directory.
-        super().__init__("", arguments=("--log-path", "log", "--level", "Warn", "--metrics-path", "metrics"))
-        self.metrics_path = self.directory / "metrics"
-
-    def __enter__(self):
-        return self
-
-    def load(self, files, resume=True, backend="File", backend_path=None, **more):
-        body = {"snapshot_path": str(files.state), "resume_vm": resume, **more,
-                "mem_backend": {"backend_type": backend, "backend_path": str(backend_path or files.memory)}}
-        return self.call("PUT", "/snapshot/load", body)
-
-
-class Files:
-    """The two files of a snapshot in a directory."""
-
-    def __init__(self, directory, name="snap"):
-        self.state, self.memory = pathlib.Path(directory) / f"{name}.state", pathlib.Path(directory) / f"{name}.mem"
-
-    def body(self, kind="Full"):
-        return {"snapshot_type": kind, "snapshot_path": str(self.state), "mem_file_path": str(self.memory)}
-
-
-def pause(vm):
-    vm.patch("/vm", {"state": "Paused"})
-
-
-def resume(vm):
-    vm.patch("/vm", {"state": "Resumed"})
-
-
-def state_of(vm):
-    return vm.call("GET", "/").json()["state"]
-
-
-def capture(vm, files, kind="Full"):
-    pause(vm)
-    vm.put("/snapshot/create", files.body(kind))
-    return vm.output()
-
-
-class SnapshotTest(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory(prefix="wisp-snap-")
-        self.addCleanup(temporary.cleanup)
-        self.directory = pathlib.Path(temporary.name)
-        self.files = Files(self.directory)
-
-    def assert_loaded(self, answer):
-        self.assertEqual(answer.status, 204, answer)
-
-    def assert_refused(self, answer, text):
-        self.assertEqual(answer.status, 400, answer)
-        self.assertIn(text, answer.body)
-
-    def count_on(self, vm, before, more=5):
-        """What was printed before and what vm prints since are all numbers from 0 on, each once."""
-        wait_until(lambda: len(counts(before + vm.output())) > len(counts(before)) + more, "more numbers")
-        numbers = counts(before + vm.output())
-        self.assertEqual(numbers, list(range(len(numbers))))
-        return len(numbers)
 
 
 class Counting(SnapshotTest):
@@ -332,6 +212,53 @@ class EveryDevice(SnapshotTest):
                         time.sleep(0.01)
                         capture(vm, self.files)
 
+    def test_requests_that_wait_for_a_rate_limiter_are_served_after_the_load(self):
+        make_disk(self.directory / "disk", 64)
+        limiter = {"ops": {"size": 5, "refill_time": 300}}
+        with Probe("drive_probe", {"/drives/d": drive("d", self.directory / "disk", rate_limiter=limiter)}) as vm:
+            vm.send_order("reads 12")
+            wait_until(lambda: vm.metric("block", "rate_limiter_throttled_events") > 0, "the drive is throttled")
+            capture(vm, self.files)
+        with Clone() as vm:
+            self.assert_loaded(vm.load(self.files))
+            vm.wait_next("reads done")
+            vm.finish()
+
+    def test_a_guest_serves_vsock_on_the_new_path_and_on_the_old(self):
+        with Probe("vsock_probe", {"/vsock": {"guest_cid": 3, "uds_path": str(self.directory / "old")}}) as vm:
+            self.echo(self.directory / "old", b"before")
+            capture(vm, self.files)
+            with Clone() as clone:
+                new = self.directory / "new"
+                self.assert_loaded(clone.load(self.files, vsock_override={"uds_path": str(new)}))
+                self.echo(new, b"clone")
+                resume(vm)
+                self.echo(self.directory / "old", b"original")
+                self.echo(new, b"clone again")
+                clone.finish()
+            vm.finish()
+
+    def echo(self, path, data):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(str(path))
+            client.sendall(b"CONNECT 52\n")
+            stream = client.makefile("rb")
+            self.assertRegex(stream.readline(), rb"^OK \d+\n$")
+            client.sendall(data)
+            self.assertEqual(stream.read(len(data)), data)
+
+    def test_clones_get_entropy_of_their_own(self):
+        with Probe("rng_probe", {"/entropy": {}}) as vm:
+            vm.order("fill 64 1")
+            capture(vm, self.files)
+        sums = []
+        for _ in range(2):
+            with Clone() as vm:
+                self.assert_loaded(vm.load(self.files))
+                sums += re.findall(r"got 64 sum=(\d+)", vm.order("fill 64 3"))
+        self.assertEqual((len(sums), len(set(sums))), (6, 6))
+
     def test_overrides_of_devices_that_are_not_there_are_refused(self):
         with Probe("counter") as vm:
             capture(vm, self.files)
@@ -345,7 +272,8 @@ class EveryDevice(SnapshotTest):
                 self.assertEqual(vm.wait_exit(), 1)
 
     def test_plugged_memory_and_its_contents_come_back(self):
-        devices = {"/hotplug/memory": {"total_size_mib": 256, "block_size_mib": 2, "slot_size_mib": 128}, "/entropy": {}}
+        devices = {"/hotplug/memory": {"total_size_mib": 256, "block_size_mib": 2, "slot_size_mib": 128},
+                   "/entropy": {}}
         with Probe("mem_probe", devices) as vm:
             vm.patch("/hotplug/memory", {"requested_size_mib": 128})
             self.assertIn("plugged=128", vm.order("plug 0 64"))
@@ -430,194 +358,6 @@ class Diffs(SnapshotTest):
             self.assert_loaded(vm.load(self.files))
             self.assertIn("sum=", vm.order("read 1"))
             vm.finish()
-
-
-class Refusals(SnapshotTest):
-    def test_nothing_is_written_while_running(self):
-        with Probe("counter") as vm:
-            self.assert_refused(vm.call("PUT", "/snapshot/create", self.files.body()), "unavailable while running")
-            self.assertEqual(list(self.directory.iterdir()), [])
-            self.count_on(vm, "")
-
-    def test_without_a_machine_there_is_nothing_to_capture(self):
-        with Clone() as vm:
-            self.assertEqual(vm.call("PUT", "/snapshot/create", self.files.body()).status, 400)
-            self.assertEqual(list(self.directory.iterdir()), [])
-
-    def test_files_that_cannot_be_written_leave_the_old_ones_whole(self):
-        (self.directory / "dir.state").mkdir()
-        (self.directory / "dir.mem").mkdir()
-        (self.directory / "link").symlink_to("target")
-        with Probe("counter") as vm:
-            capture(vm, self.files)
-            old = self.files.state.read_bytes(), self.files.memory.read_bytes()
-            state, memory = str(self.files.state), str(self.files.memory)
-            link, directory = str(self.directory / "link"), str(self.directory / "dir.state")
-            for pair in ((state, "/nowhere/m"), ("/nowhere/s", memory), (state, state), (directory, memory),
-                         (state, directory), (link, memory), (state, link), (state, "/proc/version"), ("", memory)):
-                with self.subTest(pair):
-                    resume(vm)
-                    pause(vm)
-                    body = {"snapshot_path": pair[0], "mem_file_path": pair[1]}
-                    self.assertEqual(vm.call("PUT", "/snapshot/create", body).status, 400)
-                    self.assertEqual((self.files.state.read_bytes(), self.files.memory.read_bytes()) == old, True)
-                    names = sorted(path.name for path in self.directory.iterdir())
-                    self.assertEqual(names, ["dir.mem", "dir.state", "link", "snap.mem", "snap.state"])
-            self.assertFalse((self.directory / "target").exists())
-            resume(vm)
-            self.count_on(vm, "", len(counts(vm.output())) + 5)
-
-    def test_a_load_after_configuration_is_refused_and_changes_nothing(self):
-        with Probe("counter") as vm:
-            capture(vm, self.files)
-        with Clone() as vm:
-            vm.configure(probe.GUESTS / "counter")
-            text = "Loading a microVM snapshot not allowed after configuring boot-specific resources."
-            self.assert_refused(vm.load(self.files), text)
-            vm.start()
-            self.assert_refused(vm.load(self.files), "not supported after starting the microVM")
-            self.count_on(vm, "")
-
-
-class HostileFiles(SnapshotTest):
-    """What cannot be loaded is answered with 400, and the process ends with 1."""
-
-    def setUp(self):
-        super().setUp()
-        make_disk(self.directory / "disk", 64)
-        with Probe("drive_probe", {"/drives/d": drive("d", self.directory / "disk"), "/entropy": {},
-                                   "/balloon": {"amount_mib": 0, "deflate_on_oom": False}}) as vm:
-            capture(vm, self.files)
-        self.good = self.files.state.read_bytes()
-        self.bad = Files(self.directory, "bad")
-        self.bad.memory = self.files.memory
-
-    def load_fails(self, files, text="", **more):
-        before = {path: path.stat().st_mtime_ns for path in self.directory.iterdir()}
-        with Clone() as vm:
-            answer = vm.load(files, **more)
-            self.assert_refused(answer, RESTORE_FAILED + text if not text.startswith("*") else text[1:])
-            self.assertEqual(vm.wait_exit(), 1)
-            self.assertEqual(vm.output(), "")
-        self.assertEqual({path: path.stat().st_mtime_ns for path in self.directory.iterdir()}, before)
-
-    def test_files_that_are_missing_swapped_or_of_another_kind(self):
-        self.load_fails(self.bad, "Failed to get snapshot state from file: ")
-        missing = Files(self.directory)
-        missing.memory = self.directory / "none"
-        self.load_fails(missing, "Failed to load guest memory: ")
-        self.bad.state = self.files.memory
-        self.load_fails(self.bad, "Failed to get snapshot state from file: ")
-        self.bad.state, self.bad.memory = self.files.state, self.files.state
-        self.load_fails(self.bad, "Failed to load guest memory: ")
-        for kind in (os.mkfifo, os.mkdir):
-            path = self.directory / f"special-{kind.__name__}"
-            kind(path)
-            self.bad.state, self.bad.memory = path, self.files.memory
-            self.load_fails(self.bad, "Failed to get snapshot state from file: ")
-            self.bad.state, self.bad.memory = self.files.state, path
-            self.load_fails(self.bad, "Failed to load guest memory: ")
-
-    def test_a_memory_file_of_another_length(self):
-        size = self.files.memory.stat().st_size
-        self.bad.state, self.bad.memory = self.files.state, self.directory / "bad.mem"
-        for length in (0, 1, size - 1, size - 4096, size + 1, size + 4096, 4 * size):
-            with self.subTest(length=length):
-                shutil.copy(self.files.memory, self.bad.memory)
-                os.truncate(self.bad.memory, length)
-                self.load_fails(self.bad, "Failed to load guest memory: ")
-
-    def test_a_state_file_that_is_cut_or_longer(self):
-        size = len(self.good)
-        for length in (0, 1, 127, 128, 129, size // 2, size - 9, size - 1):
-            with self.subTest(length=length):
-                self.bad.state.write_bytes(self.good[:length])
-                self.load_fails(self.bad)
-        for more in (b"\0", self.good, bytes(10_000_000)):
-            self.bad.state.write_bytes(self.good + more)
-            self.load_fails(self.bad)
-
-    def test_each_flipped_bit_is_found(self):
-        dice = random.Random(11)
-        for _ in range(40):
-            data = bytearray(self.good)
-            at, bit = dice.randrange(len(data)), dice.randrange(8)
-            data[at] ^= 1 << bit
-            with self.subTest(at=at, bit=bit):
-                self.bad.state.write_bytes(data)
-                self.load_fails(self.bad, "Failed to get snapshot state from file: ")
-
-    def test_forged_contents_never_crash_the_monitor(self):
-        """Checksums fit: each part must take care of itself. It loads, or it ends with 1 and a text."""
-        dice = random.Random(13)
-        places = section_data(self.good)
-        loaded = refused = 0
-        for number in range(80):
-            data = bytearray(self.good)
-            start, end = dice.choice([place for place in places if place[0] < place[1]])
-            for _ in range(dice.choice((1, 1, 4))):
-                data[dice.randrange(start, end)] = dice.choice((0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)))
-            with self.subTest(number=number), Clone() as vm:
-                self.bad.state.write_bytes(forge(data))
-                answer = vm.load(self.bad)
-                if answer.status == 204:
-                    loaded += 1
-                    self.still_answers(vm)
-                else:
-                    refused += 1
-                    self.assert_refused(answer, RESTORE_FAILED)
-                    self.assertEqual(vm.wait_exit(), 1)
-        self.assertGreater(loaded, 0)
-        self.assertGreater(refused, 0)
-
-    def still_answers(self, vm):
-        """The guest may be broken now, and end the machine in order; the monitor ends by no signal."""
-        try:
-            self.assertIn(vm.call("GET", "/").status, (200,))
-        except (OSError, ConnectionError):
-            self.assertGreaterEqual(vm.wait_exit(), 0, vm.output())
-
-    def test_the_commands_say_what_is_wrong(self):
-        for words, code in ((("snapshot", "describe", self.files.state), 0), (("snapshot", "check", self.files.state), 0),
-                            (("--describe-snapshot", self.files.state), 0),
-                            (("snapshot", "describe", self.files.memory), 1), (("snapshot", "check", "/none"), 1),
-                            (("snapshot", "merge", self.files.memory, self.files.state), 1), (("snapshot",), 153)):
-            with self.subTest(words):
-                done = subprocess.run([probe.WISP, *words], capture_output=True, text=True)
-                self.assertEqual(done.returncode, code, done)
-                self.assertTrue(done.stdout if code == 0 else done.stderr)
-
-
-class PageFaultHandler(SnapshotTest):
-    @unittest.skipUnless(os.environ.get("WISP_UFFD_HANDLER"), "WISP_UFFD_HANDLER names no program")
-    def test_memory_comes_page_by_page_from_a_handler(self):
-        with Probe("counter") as vm:
-            wait_until(lambda: len(counts(vm.output())) > 20, "the guest counts")
-            before = capture(vm, self.files)
-        path = self.directory / "pages.sock"
-        handler = subprocess.Popen([os.environ["WISP_UFFD_HANDLER"], path, self.files.memory], stdout=subprocess.PIPE)
-        self.addCleanup(handler.stdout.close)
-        self.addCleanup(handler.wait)
-        self.addCleanup(handler.kill)
-        wait_until(path.exists, "the handler listens")
-        with Clone() as vm:
-            self.assert_loaded(vm.load(self.files, backend="Uffd", backend_path=path))
-            self.count_on(vm, before, 20)
-            again = Files(self.directory, "again")
-            before += capture(vm, again)
-        self.assertEqual(handler.wait(30), 0)
-        self.assertRegex(handler.stdout.read().decode(), r"served [1-9]\d* copied")
-        with Clone() as vm:
-            self.assert_loaded(vm.load(again))
-            self.count_on(vm, before)
-
-    def test_a_handler_that_is_not_there_is_a_failed_load(self):
-        with Probe("counter") as vm:
-            capture(vm, self.files)
-        with Clone() as vm:
-            answer = vm.load(self.files, backend="Uffd", backend_path="/nowhere/pages.sock")
-            self.assert_refused(answer, "Failed to connect to UDS Unix stream: ")
-            self.assertEqual(vm.wait_exit(), 1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ struct __attribute__((aligned(64))) buffer {
 };
 static struct buffer buffers[QUEUE_SIZE];
 static struct vsock_header out;
+static uint32_t event;  // virtio_vsock_event: its id
 
 void vsock_start(struct vsock* vsock, const struct boot_info* boot, unsigned ring) {
   virtio_bind_queues(vsock->queues, VSOCK_QUEUES, virtio_find(boot, VIRTIO_ID_VSOCK, 0), ring);
@@ -17,10 +18,22 @@ void vsock_start(struct vsock* vsock, const struct boot_info* boot, unsigned rin
     virtio_push(&vsock->queues[VSOCK_RX], i);
   }
   virtio_notify(&vsock->queues[VSOCK_RX]);
+  vsock->queues[VSOCK_EVENT].descriptors[0] = (struct descriptor){(uint64_t)&event, sizeof event, DESCRIPTOR_WRITE, 0};
+  virtio_offer(&vsock->queues[VSOCK_EVENT], 0);
+}
+
+// A machine from a snapshot gets a transport reset first, and packets once the buffer is there again.
+static void take_event(struct vsock* vsock) {
+  struct used_element element;
+  if (virtio_take(&vsock->queues[VSOCK_EVENT], &element)) {
+    vsock->resets += element.length == sizeof event && event == VSOCK_EVENT_TRANSPORT_RESET;
+    virtio_offer(&vsock->queues[VSOCK_EVENT], 0);
+  }
 }
 
 int vsock_receive(struct vsock* vsock, struct vsock_packet* packet) {
   struct used_element element;
+  take_event(vsock);
   if (!virtio_take(&vsock->queues[VSOCK_RX], &element)) {
     return 0;
   }

@@ -22,9 +22,12 @@ struct __attribute__((packed)) vsock_header {
   uint32_t flags, buffer_size, forwarded;
 };
 
+enum { VSOCK_EVENT_TRANSPORT_RESET = 0 };
+
 struct vsock {
   struct virtio_device queues[VSOCK_QUEUES];
   uint64_t cid;
+  uint32_t resets;  // how often all connections were lost
 };
 
 struct vsock_packet {
@@ -33,7 +36,7 @@ struct vsock_packet {
   const uint8_t* payload;
 };
 
-// Starts the device and posts all receive buffers; takes three sets of ring memory from `ring` on.
+// Starts the device and posts all receive buffers and one for events; takes three sets of ring memory from `ring` on.
 void vsock_start(struct vsock* vsock, const struct boot_info* boot, unsigned ring);
 // 0 when no packet is there. The packet is the driver's until it is released.
 int vsock_receive(struct vsock* vsock, struct vsock_packet* packet);
