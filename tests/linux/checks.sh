@@ -104,7 +104,7 @@ machine_disks() {
   check_reports
   check_pause
   type_line 'hello from the host'
-  wait_for_console 20 '^GUEST typed:'
+  wait_for_console 20 '^GUEST typed: hello from the host'
   check serial-input "$(guest_said typed)" 'hello from the host'
   type_line reboot
   wait_for_exit 30
