@@ -4,9 +4,10 @@
 Usage: test_snapshot_failures.py WISP GUEST_DIR [unittest arguments]
 WISP_UFFD_HANDLER: the program uffd_handler; without it the tests that need one are skipped.
 """
+import ctypes
 import os
-import pathlib
 import random
+import resource
 import shutil
 import subprocess
 import unittest
@@ -17,7 +18,28 @@ from probe import Probe, run_tests, wait_until
 from snapshots import Clone, Files, SnapshotTest, capture, counts, pause, resume
 from state_file import forge, section_data
 
+CLONE_NEWNS = 0x20000
 RESTORE_FAILED = "Load snapshot error: Failed to restore from snapshot: "
+
+
+def mount_small(directory):
+    """Mounts a file system of 64 KiB that only this process and its children see. False: not allowed here."""
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
+        return False
+    commands = (["mount", "--make-rprivate", "/"], ["mount", "-t", "tmpfs", "-o", "size=64k", "none", directory])
+    return all(subprocess.run(words, capture_output=True).returncode == 0 for words in commands)
+
+
+def handler_refusal():
+    """Why machines cannot have a page fault handler here; None: they can (docs/userfault.md, "The host")."""
+    if not os.environ.get("WISP_UFFD_HANDLER"):
+        return "WISP_UFFD_HANDLER names no program"
+    if os.geteuid() != 0 and not os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
+        return "userfaultfd is not allowed here"
+    return None
+
+
+HANDLER_REFUSAL = handler_refusal()
 
 
 class Refusals(SnapshotTest):
@@ -54,6 +76,39 @@ class Refusals(SnapshotTest):
             self.assertFalse((self.directory / "target").exists())
             resume(vm)
             self.count_on(vm, "", len(counts(vm.output())) + 5)
+
+    def assert_create_fails(self, vm, state, memory, text):
+        body = {"snapshot_path": str(state), "mem_file_path": str(memory)}
+        self.assert_refused(vm.call("PUT", "/snapshot/create", body), text)
+
+    def test_a_limit_on_the_size_of_files_leaves_the_old_ones_whole(self):
+        with Probe("counter") as vm:
+            before = capture(vm, self.files)
+            old = self.files.state.read_bytes(), self.files.memory.read_bytes()
+            resource.prlimit(vm.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+            self.assert_create_fails(vm, self.files.state, self.files.memory, "File too large")
+            self.assertTrue((self.files.state.read_bytes(), self.files.memory.read_bytes()) == old)
+            self.assertEqual(len(list(self.directory.iterdir())), 2)
+        with Clone() as vm:
+            self.assert_loaded(vm.load(self.files))
+            self.count_on(vm, before)
+
+    def test_a_full_file_system_leaves_the_old_ones_whole(self):
+        small = self.directory / "small"
+        small.mkdir()
+        if not mount_small(small):
+            self.skipTest("a small file system cannot be mounted here")
+        self.addCleanup(subprocess.run, ["umount", small], check=True)
+        with Probe("counter") as vm:
+            capture(vm, self.files)
+            old = self.files.state.read_bytes(), self.files.memory.read_bytes()
+            self.assert_create_fails(vm, self.files.state, small / "m", "No space left on device")
+            self.assertEqual(list(small.iterdir()), [])
+            (small / "filler").write_bytes(bytes(60 * 1024))
+            self.assert_create_fails(vm, small / "s", self.files.memory, "No space left on device")
+            self.assertEqual([path.name for path in small.iterdir()], ["filler"])
+            self.assertTrue((self.files.state.read_bytes(), self.files.memory.read_bytes()) == old)
+            self.assertEqual(len(list(self.directory.iterdir())), 3)
 
     def test_a_load_after_configuration_is_refused_and_changes_nothing(self):
         with Probe("counter") as vm:
@@ -188,7 +243,7 @@ class PageFaultHandler(SnapshotTest):
         wait_until(path.exists, "the handler listens")
         return handler, path
 
-    @unittest.skipUnless(os.environ.get("WISP_UFFD_HANDLER"), "WISP_UFFD_HANDLER names no program")
+    @unittest.skipIf(HANDLER_REFUSAL, HANDLER_REFUSAL)
     def test_memory_comes_page_by_page_from_a_handler(self):
         with Probe("counter") as vm:
             wait_until(lambda: len(counts(vm.output())) > 20, "the guest counts")
@@ -205,7 +260,7 @@ class PageFaultHandler(SnapshotTest):
             self.assert_loaded(vm.load(again))
             self.count_on(vm, before)
 
-    @unittest.skipUnless(os.environ.get("WISP_UFFD_HANDLER"), "WISP_UFFD_HANDLER names no program")
+    @unittest.skipIf(HANDLER_REFUSAL, HANDLER_REFUSAL)
     def test_without_its_handler_the_machine_ends_and_nothing_is_made_up(self):
         with Probe("counter") as vm:
             wait_until(lambda: len(counts(vm.output())) > 20, "the guest counts")
