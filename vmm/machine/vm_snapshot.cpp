@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "snapshot/image/memory_image.h"
+#include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/vcpu_state.h"
 #include "vmm/machine/vm.h"
@@ -86,12 +87,16 @@ Status Vm::watch_handler() {
              "ends.");
     end(ExitCode::GenericError);
   }));
-  handler_guard_ = WISP_TRY(HandlerGuard::create(*userfault_, loop_, {.loop_is_stuck = [](HandlerLoss loss) {
-    const bool gone = loss == HandlerLoss::Gone;
-    std::fprintf(stderr, "Error: the monitor waits for a page from a userfault handler that %s. It ends.\n",
-                 gone ? "has hung up" : "does not deliver");
-    ::_exit(to_int(ExitCode::GenericError));
-  }}));
+  handler_guard_ = WISP_TRY(HandlerGuard::create(
+      *userfault_, loop_,
+      {.confine = [] { confine_this_thread(ThreadKind::Guard); },
+       .loop_is_stuck =
+           [](HandlerLoss loss) {
+             const bool gone = loss == HandlerLoss::Gone;
+             std::fprintf(stderr, "Error: the monitor waits for a page from a userfault handler that %s. It ends.\n",
+                          gone ? "has hung up" : "does not deliver");
+             ::_exit(to_int(ExitCode::GenericError));
+           }}));
   return {};
 }
 
