@@ -1,9 +1,12 @@
 """What the tests of devices share: a monitor whose guest takes orders on its serial line, seen from outside."""
+import fcntl
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
+import termios
 import time
 import unittest
 
@@ -68,6 +71,10 @@ class Probe(Monitor):
 
     def send_order(self, order):
         os.write(self._orders, order.encode() + b"\n")
+
+    def orders_under_way(self):
+        """Bytes that the monitor has not read yet."""
+        return struct.unpack("i", fcntl.ioctl(self._orders, termios.FIONREAD, bytes(4)))[0]
 
     def wait_next(self, text):
         """The output from the last `order` on, once it holds `text`."""

@@ -19,6 +19,7 @@ from snapshots import Clone, Files, SnapshotTest, capture, counts, pause, resume
 
 MIB = 1 << 20
 MEMORY_MIB = 64
+GENERATIONS = 25
 REFUSAL = None
 
 
@@ -212,6 +213,34 @@ class EveryDevice(SnapshotTest):
                         time.sleep(0.01)
                         capture(vm, self.files)
 
+    def test_a_write_is_done_once_wherever_the_machine_was_captured(self):
+        for engine in ("Sync", "Async"):
+            with self.subTest(engine=engine):
+                self.write_through_generations(engine, random.Random(5))
+
+    def write_through_generations(self, engine, dice):
+        """Each machine gets an order and is captured while it does it; the next one goes on with it."""
+        data = bytearray(make_disk(self.directory / "disk", 64))
+        vm = Probe("drive_probe", {"/drives/d": drive("d", self.directory / "disk", io_engine=engine)})
+        vm.__enter__()
+        try:
+            for generation in range(GENERATIONS):
+                sector, byte = dice.randrange(64), dice.randrange(256)
+                seen = len(vm.output())
+                vm.send_order(f"write {sector} {byte}")
+                wait_until(lambda: vm.orders_under_way() == 0, "the monitor takes the order")
+                time.sleep(dice.random() * 0.003)
+                files = Files(self.directory, f"generation{generation % 2}")
+                printed = capture(vm, files)[seen:]
+                vm.__exit__()
+                vm = Clone()
+                self.assert_loaded(vm.load(files, track_dirty_pages=generation % 3 == 0))
+                wait_until(lambda: "write done" in printed + vm.output(), "the order is carried out")
+                data[sector * 512:sector * 512 + 512] = bytes([byte]) * 512
+                self.assertEqual((self.directory / "disk").read_bytes(), data)
+        finally:
+            vm.__exit__()
+
     def test_requests_that_wait_for_a_rate_limiter_are_served_after_the_load(self):
         make_disk(self.directory / "disk", 64)
         limiter = {"ops": {"size": 5, "refill_time": 300}}
@@ -236,6 +265,24 @@ class EveryDevice(SnapshotTest):
                 self.echo(self.directory / "old", b"original")
                 self.echo(new, b"clone again")
                 clone.finish()
+            vm.finish()
+
+    def test_the_original_keeps_its_vsock_connection_which_the_clone_does_not_have(self):
+        with Probe("vsock_probe", {"/vsock": {"guest_cid": 3, "uds_path": str(self.directory / "old")}}) as vm:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(30)
+                client.connect(str(self.directory / "old"))
+                client.sendall(b"CONNECT 52\n")
+                stream = client.makefile("rb")
+                self.assertRegex(stream.readline(), rb"^OK \d+\n$")
+                capture(vm, self.files)
+                client.sendall(b"while it is paused")
+                with Clone() as clone:
+                    self.assert_loaded(clone.load(self.files, vsock_override={"uds_path": str(self.directory / "new")}))
+                    self.echo(self.directory / "new", b"another")
+                    clone.finish()
+                resume(vm)
+                self.assertEqual(stream.read(18), b"while it is paused")
             vm.finish()
 
     def echo(self, path, data):
