@@ -188,7 +188,7 @@ void Scene::send() {
   const bool right = packet.src_cid == 3 && packet.dst_cid == 2 && packet.type == 1 && built.readable_bytes >= 44 &&
                      claimed <= built.readable_bytes - 44;
   if (right && packet.op == kOpRequest && peer != nullptr) {
-    peer->sent = peer->received = 0;
+    peer->sent = 0;  // what is heard goes on until the device has seen this, and begins anew with its answer
   } else if (right && packet.op == kOpRw) {
     peer->sent += claimed;
   }
@@ -247,6 +247,9 @@ void Scene::hear_packet(std::span<const std::byte> bytes) {
       next_peer_ = next_peer_ + 1 == kPeers ? kListenerPeers : next_peer_ + 1;
     }
     *peer = {guest_port, host_port};
+  }
+  if (op == kOpResponse && peer != nullptr) {
+    peer->received = 0;
   }
   if (op == kOpRw && peer != nullptr) {
     check_pattern({reinterpret_cast<const char*>(bytes.data()) + 44, bytes.size() - 44}, peer->received);
