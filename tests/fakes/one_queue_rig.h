@@ -9,19 +9,14 @@
 #include <memory>
 #include <utility>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "virtio/core/queue_config.h"
 #include "virtio/core/ring_layout.h"
-#include "vmm/base/clock.h"
 #include "vmm/events/event_loop.h"
 
 namespace wisp::fakes {
-
-struct ManualClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 1'000'000;
-};
 
 template <typename Device>
 struct OneQueueRig {
@@ -67,7 +62,7 @@ struct OneQueueRig {
   GuestMemory memory = make_memory();
   std::unique_ptr<EventLoop> loop = std::move(EventLoop::create()).value();
   std::unique_ptr<InterruptLine> interrupt = std::move(InterruptLine::create()).value();
-  ManualClock clock;
+  FakeClock clock;
   FakeSignals signals;
   FakeQueue queue;
   std::unique_ptr<Device> device;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/fuzz_input.h"
@@ -22,10 +23,6 @@ constexpr std::uint16_t kQueueSize = 16;
 constexpr std::uint64_t kRam = 0x100000, kRamBytes = 0x100000;
 constexpr std::uint64_t kBuffers = kRam + 0x40000, kPages = kRam + 0x80000, kKept = kRam + 0xc0000;
 constexpr std::uint32_t kPagesFrame = kPages >> 12;
-
-struct StillClock final : Clock {
-  std::uint64_t now_ns() const override { return 0; }
-};
 
 struct Rig {
   Rig() {
@@ -60,7 +57,7 @@ struct Rig {
   GuestMemory memory = GuestMemory::create(std::span(&range, 1), PageBacking::Normal).value();
   std::unique_ptr<EventLoop> loop = EventLoop::create().value();
   std::unique_ptr<InterruptLine> interrupt = InterruptLine::create().value();
-  StillClock clock;
+  fakes::FakeClock clock;
   FakeSignals signals;
   std::vector<FakeQueue> drivers;
   std::unique_ptr<BalloonDevice> device = BalloonDevice::create({.amount_mib = 0,

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/fuzz_input.h"
@@ -27,10 +28,6 @@ constexpr std::uint64_t kHeader = 0x20000;
 constexpr std::uint64_t kBuffers = 0x30000;
 constexpr std::uint64_t kForbidden = kHighStart;  // no buffer ever lies here
 constexpr std::uint16_t kMaxBuffers = 7;
-
-struct StillClock final : Clock {
-  std::uint64_t now_ns() const override { return 0; }
-};
 
 struct Rig {
   Rig()
@@ -65,7 +62,7 @@ struct Rig {
   FakeQueue driver;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<InterruptLine> interrupt;
-  StillClock clock;
+  fakes::FakeClock clock;
   FakeSignals signals;
   ScriptedBackend* backend = nullptr;
   std::unique_ptr<BlockDevice> device;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fuzz_input.h"
 #include "virtio/mmds/metadata_endpoint.h"
 
@@ -22,11 +23,6 @@ constexpr MacAddress kGuestMac = {2, 0, 0, 0, 0, 7};
 constexpr Ipv4Address kGuestAddress = {169, 254, 1, 7};
 constexpr std::size_t kMaxSteps = 300;
 constexpr std::size_t kPorts = 40;
-
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 1'000'000'000;
-};
 
 /// What the client of one port knows.
 struct Peer {
@@ -50,7 +46,7 @@ struct Rig {
     endpoint = std::move(MetadataEndpoint::create(*service, *loop, clock)).value();
   }
   std::unique_ptr<EventLoop> loop = std::move(EventLoop::create()).value();
-  FakeClock clock;
+  fakes::FakeClock clock;
   MmdsMetrics metrics;
   std::unique_ptr<MetadataService> service;
   std::unique_ptr<MetadataEndpoint> endpoint;

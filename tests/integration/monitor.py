@@ -58,7 +58,12 @@ class Monitor:
         self.directory = pathlib.Path(self._temporary.name)
         self.socket_path = str(self.directory / "api.sock")
         self.output_path = self.directory / "stdout"
-        words = [str(wisp), *(["--api-sock", self.socket_path] if api else []), *map(str, arguments)]
+        self.log_path = self.directory / "log"
+        arguments = [str(argument) for argument in arguments]
+        # The log would cut the guest's lines on the standard output, so it has a file of its own where nothing else is asked.
+        if "--log-path" not in arguments and "--config-file" not in arguments:
+            arguments += ["--log-path", str(self.log_path)]
+        words = [str(wisp), *(["--api-sock", self.socket_path] if api else []), *arguments]
         self._output = open(self.output_path, "wb")
         self.process = subprocess.Popen(words, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT,
                                         cwd=self.directory)
@@ -117,6 +122,9 @@ class Monitor:
 
     def output(self):
         return self.output_path.read_text(errors="replace")
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def wait_for(self, text, patience_s=PATIENCE_S):
         """Waits until the output holds `text`; fails when the process ends first."""

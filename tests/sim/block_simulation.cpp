@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/scripted_backend.h"
@@ -471,9 +472,6 @@ class Simulation {
     check_outside();
   }
 
-  struct StillClock final : Clock {
-    std::uint64_t now_ns() const override { return 1; }
-  };
   static std::unique_ptr<EventLoop> make_loop() {
     auto loop = EventLoop::create();
     WISP_ASSERT(loop.ok());
@@ -491,7 +489,7 @@ class Simulation {
   GuestMemory memory_ = make_memory();
   FakeQueue driver_;
   GuestView guest_;
-  StillClock clock_;
+  fakes::FakeClock clock_;
   FakeSignals signals_;
   std::unique_ptr<EventLoop> loop_ = make_loop();
   std::unique_ptr<InterruptLine> interrupt_ = make_interrupt();

@@ -39,11 +39,10 @@ bool configures_boot(const Command& command) {
 /// Records how long a client waited for a pause, a resume or a snapshot.
 class ClientLatency {
  public:
-  ClientLatency(OperationLatencies& latencies, const Command& command)
-      : target_(latency_of(latencies, command)), start_us_(monotonic_us()) {}
+  ClientLatency(OperationLatencies& latencies, const Command& command) : target_(latency_of(latencies, command)) {}
   ~ClientLatency() {
     if (target_ != nullptr) {
-      target_->set(monotonic_us() - start_us_);
+      target_->set(watch_.elapsed_us());
     }
   }
   ClientLatency(const ClientLatency&) = delete;
@@ -51,7 +50,7 @@ class ClientLatency {
 
  private:
   Gauge* target_;
-  std::uint64_t start_us_;
+  Stopwatch watch_;
 };
 
 }  // namespace
@@ -113,10 +112,9 @@ Result<Reply> VmController::carry_out_at_once(Command& command) {
 
 void VmController::pause(Done done) {
   busy_ = true;
-  const std::uint64_t start_us = monotonic_us();
-  vm_->pause([this, start_us, done = std::move(done)](Status status) {
+  vm_->pause([this, watch = Stopwatch(), done = std::move(done)](Status status) {
     busy_ = false;
-    metrics_.latencies_us.vmm_pause_vm.set(monotonic_us() - start_us);
+    metrics_.latencies_us.vmm_pause_vm.set(watch.elapsed_us());
     if (status.ok()) {
       state_ = VmState::Paused;
     }
@@ -216,9 +214,9 @@ Result<Reply> VmController::on(PauseVm& /*command*/) {
 
 Result<Reply> VmController::on(ResumeVm& /*command*/) {
   if (state_ == VmState::Paused) {
-    const std::uint64_t start_us = monotonic_us();
+    const Stopwatch watch;
     vm_->resume();
-    metrics_.latencies_us.vmm_resume_vm.set(monotonic_us() - start_us);
+    metrics_.latencies_us.vmm_resume_vm.set(watch.elapsed_us());
     state_ = VmState::Running;
   }
   return Reply(Unit{});

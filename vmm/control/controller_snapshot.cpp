@@ -51,11 +51,11 @@ Status apply_overrides(FullConfig& config, const SnapshotLoadConfig& load) {
 }  // namespace
 
 Result<Reply> VmController::on(CreateSnapshot& command) {
-  const std::uint64_t start_us = monotonic_us();
+  const Stopwatch watch;
   Status created = create_snapshot(command.config);
   const bool full = command.config.type == SnapshotType::Full;
   auto& latencies = metrics_.latencies_us;
-  (full ? latencies.vmm_full_create_snapshot : latencies.vmm_diff_create_snapshot).set(monotonic_us() - start_us);
+  (full ? latencies.vmm_full_create_snapshot : latencies.vmm_diff_create_snapshot).set(watch.elapsed_us());
   return reply_or_prefix(std::move(created), "Create snapshot error: ");
 }
 
@@ -89,9 +89,9 @@ Result<Reply> VmController::on(LoadSnapshot& command) {
                  "Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific "
                  "resources.");
   }
-  const std::uint64_t start_us = monotonic_us();
+  const Stopwatch watch;
   Status loaded = load_snapshot(command.config);
-  metrics_.latencies_us.vmm_load_snapshot.set(monotonic_us() - start_us);
+  metrics_.latencies_us.vmm_load_snapshot.set(watch.elapsed_us());
   if (!loaded.ok()) {
     // Half of a machine is none: the process ends once the client has its answer.
     loop_.post([this] { on_end_(ExitCode::GenericError); });

@@ -20,16 +20,17 @@ int kick_signal() {
   return SIGRTMIN;
 }
 
-class Stopwatch {
+/// Records how long its scope took.
+class ScopeLatency {
  public:
-  explicit Stopwatch(LatencyAggregate& target) : target_(target), start_us_(monotonic_us()) {}
-  ~Stopwatch() { target_.record_us(monotonic_us() - start_us_); }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
+  explicit ScopeLatency(LatencyAggregate& target) : target_(target) {}
+  ~ScopeLatency() { target_.record_us(watch_.elapsed_us()); }
+  ScopeLatency(const ScopeLatency&) = delete;
+  ScopeLatency& operator=(const ScopeLatency&) = delete;
 
  private:
   LatencyAggregate& target_;
-  std::uint64_t start_us_;
+  Stopwatch watch_;
 };
 
 }  // namespace
@@ -183,7 +184,7 @@ void Vcpu::handle_port_access() {
   // The kernel, not the guest, filled these fields. `count` is above 1 for string instructions: one access each.
   auto* data = reinterpret_cast<std::byte*>(&run) + run.io.data_offset;
   const bool is_read = run.io.direction == KVM_EXIT_IO_IN;
-  const Stopwatch stopwatch(is_read ? metrics_.exit_io_in_agg : metrics_.exit_io_out_agg);
+  const ScopeLatency latency(is_read ? metrics_.exit_io_in_agg : metrics_.exit_io_out_agg);
   (is_read ? metrics_.exit_io_in : metrics_.exit_io_out).add();
   for (std::uint32_t index = 0; index < run.io.count; ++index, data += run.io.size) {
     const bool claimed = is_read ? ports_.read(run.io.port, std::span(data, run.io.size))
@@ -200,7 +201,7 @@ void Vcpu::handle_mmio_access() {
   const std::size_t size = std::min<std::size_t>(run.mmio.len, sizeof(run.mmio.data));
   auto* data = reinterpret_cast<std::byte*>(run.mmio.data);
   const bool is_read = run.mmio.is_write == 0;
-  const Stopwatch stopwatch(is_read ? metrics_.exit_mmio_read_agg : metrics_.exit_mmio_write_agg);
+  const ScopeLatency latency(is_read ? metrics_.exit_mmio_read_agg : metrics_.exit_mmio_write_agg);
   (is_read ? metrics_.exit_mmio_read : metrics_.exit_mmio_write).add();
   const bool claimed = is_read ? mmio_.read(run.mmio.phys_addr, std::span(data, size))
                                : mmio_.write(run.mmio.phys_addr, std::span<const std::byte>(data, size));

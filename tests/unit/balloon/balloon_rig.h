@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/resident.h"
@@ -20,11 +21,6 @@ inline constexpr std::uint32_t kFirstFrame = kRamStart / kPage;
 /// The rings, the lists and the buffers lie in the first pages; tests give back what is behind.
 inline constexpr std::uint64_t kRings = kRamStart, kList = kRamStart + 0x20000, kFree = kRamStart + 0x100000;
 inline constexpr std::uint64_t kSecond = 1'000'000'000;
-
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 5 * kSecond;
-};
 
 inline GuestMemory make_ram() {
   const GuestRange range{GuestAddress(kRamStart), kRamPages * kPage};
@@ -103,7 +99,7 @@ struct BalloonRig {
   GuestView guest{memory};
   std::unique_ptr<EventLoop> loop = EventLoop::create().value();
   std::unique_ptr<InterruptLine> interrupt = InterruptLine::create().value();
-  FakeClock clock;
+  fakes::FakeClock clock;
   FakeSignals signals;
   std::uint64_t features = 0;
   std::vector<FakeQueue> queues;

@@ -97,7 +97,7 @@ TEST_CASE("A new target interrupts the driver; one larger than the memory is ref
 
 TEST_CASE("An amount larger than the memory makes no device") {
   auto loop = EventLoop::create().value();
-  const FakeClock clock;
+  const fakes::FakeClock clock;
   CHECK_FALSE(BalloonDevice::create({.amount_mib = 5}, 4, *loop, clock).ok());
   CHECK(BalloonDevice::create({.amount_mib = 4}, 4, *loop, clock).ok());
 }
@@ -296,7 +296,7 @@ TEST_CASE("Forged state is refused, whatever byte is wrong, and never crashes") 
   const BalloonRig rig(kEverything);
   const auto good = saved(*rig.device);
   auto loop = EventLoop::create().value();
-  const FakeClock clock;
+  const fakes::FakeClock clock;
   for (std::size_t length = 0; length < good.size(); ++length) {
     auto device = BalloonDevice::create(kEverything, 4, *loop, clock).value();
     StateReader in("balloon", std::span(good).first(length));

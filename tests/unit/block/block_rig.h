@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/scripted_backend.h"
@@ -31,11 +32,6 @@ inline constexpr std::uint64_t kDiskSectors = 64;
 inline constexpr std::uint64_t kBlockFeatures = feature::kVersion1 | feature::kIndirectDescriptors;
 
 /// A clock that the test moves.
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 1'000'000;
-};
-
 /// A temporary file, removed at the end.
 class TempFile {
  public:
@@ -172,7 +168,7 @@ struct ScriptedRig {
   GuestMemory memory = make_memory();
   std::unique_ptr<EventLoop> loop = make_loop();
   std::unique_ptr<InterruptLine> interrupt = make_interrupt();
-  FakeClock clock;
+  fakes::FakeClock clock;
   FakeSignals signals;
   BlockDriver driver;
   ScriptedBackend* backend = nullptr;

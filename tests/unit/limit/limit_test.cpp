@@ -3,6 +3,7 @@
 #include <limits>
 #include <random>
 
+#include "tests/fakes/fake_clock.h"
 #include "virtio/limit/rate_limiter.h"
 
 namespace wisp {
@@ -11,16 +12,11 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 constexpr std::uint64_t kSecond = 1000 * kMs;
 
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 5 * kSecond;
-};
-
 struct Rig {
   explicit Rig(const RateLimiterConfig& config)
       : limiter(RateLimiter::create(config, *loop, clock, [this] { ++calls; }).value()) {}
   std::unique_ptr<EventLoop> loop = EventLoop::create().value();
-  FakeClock clock;
+  fakes::FakeClock clock;
   int calls = 0;
   std::unique_ptr<RateLimiter> limiter;
 };

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "virtio/mmds/metadata_endpoint.h"
 
 namespace wisp::mmds::test {
@@ -21,11 +22,6 @@ inline constexpr std::uint8_t kSyn = tcp_flag::kSyn;
 inline constexpr std::uint8_t kRst = tcp_flag::kRst;
 inline constexpr std::uint8_t kPsh = tcp_flag::kPsh;
 inline constexpr std::uint8_t kAck = tcp_flag::kAck;
-
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 5000 * kMs;
-};
 
 using Bytes = std::vector<std::byte>;
 
@@ -192,7 +188,7 @@ struct Rig {
     endpoint->on_time();
   }
 
-  FakeClock clock;
+  fakes::FakeClock clock;
   std::unique_ptr<EventLoop> loop = std::move(EventLoop::create()).value();
   MmdsMetrics metrics;
   MetadataStore store;

@@ -1,4 +1,5 @@
 #include "virtio/mmds/token.h"
+#include "tests/fakes/fake_clock.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -9,11 +10,6 @@ namespace {
 
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 5 * kSecondNs;
-};
-
 TokenAuthority make(const std::string& instance, const Clock& clock) {
   return TokenAuthority::create(instance, clock).value();
 }
@@ -21,7 +17,7 @@ TokenAuthority make(const std::string& instance, const Clock& clock) {
 }  // namespace
 
 TEST_CASE("a token is short, url-safe and accepted by who made it") {
-  FakeClock clock;
+  fakes::FakeClock clock;
   TokenAuthority tokens = make("vm-1", clock);
   const std::string token = tokens.issue(60);
   CHECK(token.size() <= 70);
@@ -30,7 +26,7 @@ TEST_CASE("a token is short, url-safe and accepted by who made it") {
 }
 
 TEST_CASE("no two tokens are the same and all are good at once") {
-  FakeClock clock;
+  fakes::FakeClock clock;
   TokenAuthority tokens = make("vm-1", clock);
   std::set<std::string> made;
   for (int count = 0; count < 1000; ++count) {
@@ -41,7 +37,7 @@ TEST_CASE("no two tokens are the same and all are good at once") {
 }
 
 TEST_CASE("a token ends exactly with its time") {
-  FakeClock clock;
+  fakes::FakeClock clock;
   TokenAuthority tokens = make("vm-1", clock);
   const std::uint32_t ttl_seconds = GENERATE(1U, 60U, 21600U);
   const std::string token = tokens.issue(ttl_seconds);
@@ -52,7 +48,7 @@ TEST_CASE("a token ends exactly with its time") {
 }
 
 TEST_CASE("a token of another instance or another process is refused") {
-  FakeClock clock;
+  fakes::FakeClock clock;
   TokenAuthority first = make("vm-1", clock);
   TokenAuthority again = make("vm-1", clock);
   TokenAuthority other = make("vm-2", clock);
@@ -62,7 +58,7 @@ TEST_CASE("a token of another instance or another process is refused") {
 }
 
 TEST_CASE("a token with any bit of any character changed is refused") {
-  FakeClock clock;
+  fakes::FakeClock clock;
   TokenAuthority tokens = make("vm-1", clock);
   const std::string token = tokens.issue(60);
   for (std::size_t place = 0; place < token.size(); ++place) {
@@ -75,7 +71,7 @@ TEST_CASE("a token with any bit of any character changed is refused") {
 }
 
 TEST_CASE("what is not the length of a token is refused") {
-  FakeClock clock;
+  fakes::FakeClock clock;
   TokenAuthority tokens = make("vm-1", clock);
   const std::string token = tokens.issue(60);
   CHECK_FALSE(tokens.accepts(""));

@@ -60,7 +60,7 @@ Result<std::unique_ptr<NetDevice>> make(EventLoop& loop, const Clock& clock, std
 
 std::uint64_t offered(std::uint32_t offloads, const NetConfig& config = {}) {
   const auto loop = std::move(EventLoop::create()).value();
-  const FakeClock clock;
+  const fakes::FakeClock clock;
   return make(*loop, clock, offloads, config).value()->offered_features();
 }
 
@@ -102,7 +102,7 @@ TEST_CASE("net: the configuration space has address and MTU, and nothing to writ
 
 TEST_CASE("net: an MTU below 68 is refused") {
   const auto loop = std::move(EventLoop::create()).value();
-  const FakeClock clock;
+  const fakes::FakeClock clock;
   NetConfig config;
   config.mtu = 67;
   CHECK_FALSE(make(*loop, clock, 0, config).ok());

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "virtio/core/queue_config.h"
@@ -29,11 +30,6 @@ inline constexpr std::uint64_t kRxBuffers = kHighStart;  // 128 KiB
 inline constexpr std::uint64_t kTxBuffers = 0x20000;     // 192 KiB
 inline constexpr std::uint8_t kUntouched = 0xee;
 inline constexpr std::uint16_t kNetQueueSize = 16;
-
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 1'000'000;
-};
 
 /// A frame of `size` bytes: addresses and type, then a pattern that begins with `seed`.
 inline Bytes make_frame(std::size_t size, std::uint8_t seed) {
@@ -228,7 +224,7 @@ struct NetRig {
   GuestMemory memory = make_memory();
   std::unique_ptr<EventLoop> loop = std::move(EventLoop::create()).value();
   std::unique_ptr<InterruptLine> interrupt = std::move(InterruptLine::create()).value();
-  FakeClock clock;
+  fakes::FakeClock clock;
   FakeSignals signals;
   FakeQueue rx;
   FakeQueue tx;

@@ -13,17 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_device.h"
 #include "tests/fakes/fake_driver.h"
 #include "virtio/core/queue_config.h"
 #include "virtio/vsock/device.h"
 
 namespace wisp::fakes {
-
-struct FakeClock final : Clock {
-  std::uint64_t now_ns() const override { return now; }
-  std::uint64_t now = 1'000'000;
-};
 
 /// A packet as the specification lays it out; no code of the device's.
 struct Packet {
@@ -252,7 +248,7 @@ struct VsockRig : TransportSignals {
   GuestMemory memory = make_memory();
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<InterruptLine> interrupt;
-  FakeClock clock;
+  fakes::FakeClock clock;
   FakeQueue rx, tx, event;
   std::unique_ptr<VsockDevice> device;
   std::array<bool, 3> again{};
