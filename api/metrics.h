@@ -1,7 +1,6 @@
 // What the API counts: how often each noun was asked for, and how often that was refused.
 //
-// The groups and field names are part of the interface; nouns that wisp does not have yet are in them too, because
-// clients compare the set of names.
+// The groups and field names are part of the interface: clients compare the set of names.
 #pragma once
 
 #include "vmm/base/metrics.h"

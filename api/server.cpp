@@ -13,30 +13,13 @@
 #include "api/thread.h"
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
+#include "vmm/base/unix_address.h"
 
 namespace wisp::api {
 namespace {
 
 constexpr int kAcceptBacklog = 128;
 constexpr int kRestMs = 10;
-
-Result<sockaddr_un> socket_address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty()) {
-    return Error(ErrorCode::InvalidArgument, "The path of the API socket is empty. Name one with --api-sock.");
-  }
-  if (path.find('\0') != std::string::npos) {
-    return Error(ErrorCode::InvalidArgument, "The path of the API socket contains a NUL character.");
-  }
-  if (path.size() >= sizeof(address.sun_path)) {
-    return Error(ErrorCode::InvalidArgument, "Failed to open the API socket at: " + path +
-                                                 ". The path is longer than " +
-                                                 std::to_string(sizeof(address.sun_path) - 1) + " bytes.");
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
 
 Error bind_error(int sys_errno, const std::string& path) {
   const std::string what = "Failed to open the API socket at: " + path;
@@ -47,12 +30,15 @@ Error bind_error(int sys_errno, const std::string& path) {
 }
 
 Result<Fd> listen_at(const std::string& path) {
-  const sockaddr_un address = WISP_TRY(socket_address(path));
+  Result<sockaddr_un> address = unix_address(path);
+  if (!address.ok()) {
+    return std::move(address).error().with_prefix("Failed to open the API socket at: " + path + " (--api-sock): ");
+  }
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
     return Error::host(errno, "cannot make the API socket");
   }
-  if (::bind(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  if (::bind(socket.raw(), reinterpret_cast<const sockaddr*>(&address.value()), sizeof(sockaddr_un)) != 0) {
     return bind_error(errno, path);
   }
   if (::listen(socket.raw(), kAcceptBacklog) != 0) {

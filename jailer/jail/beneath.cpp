@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <climits>
 
+#include "vmm/base/uninterrupted.h"
+
 namespace wisp {
 
 Fd open_beneath(FdRef folder, const char* name, int flags, mode_t mode) {
@@ -113,10 +115,7 @@ Result<std::string> read_small(FdRef fd, const std::string& path) {
   std::string text;
   std::array<char, 4096> block;
   while (true) {
-    const ssize_t count = ::read(fd.raw(), block.data(), block.size());
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
+    const ssize_t count = uninterrupted([&] { return ::read(fd.raw(), block.data(), block.size()); });
     if (count < 0) {
       return Error::host(errno, "Failed to read " + path);
     }

@@ -12,6 +12,7 @@
 #include <csignal>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/uninterrupted.h"
 
 namespace wisp {
 namespace {
@@ -35,10 +36,7 @@ std::string read_report(FdRef fd) {
   std::string text;
   std::array<char, kMaxReportBytes> block;
   while (text.size() < kMaxReportBytes) {
-    const ssize_t count = ::read(fd.raw(), block.data(), block.size());
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
+    const ssize_t count = uninterrupted([&] { return ::read(fd.raw(), block.data(), block.size()); });
     if (count <= 0) {
       break;
     }
@@ -49,8 +47,7 @@ std::string read_report(FdRef fd) {
 
 int wait_for(pid_t child) {
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  (void)uninterrupted([&] { return ::waitpid(child, &status, 0); });
   return status;
 }
 

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "vmm/base/arguments.h"
+#include "vmm/base/instance_id.h"
 #include "vmm/base/version.h"
 
 namespace wisp {
@@ -70,7 +71,7 @@ Status read_identity(const Arguments& arguments, JailPlan& plan) {
     }
   }
   plan.id = *arguments.value("id");
-  (void)WISP_TRY(check_jail_id(plan.id));
+  (void)WISP_TRY(check_instance_id(plan.id));
   plan.exec_file = *arguments.value("exec-file");
   plan.uid = WISP_TRY(parse_user_id("uid", *arguments.value("uid")));
   plan.gid = WISP_TRY(parse_user_id("gid", *arguments.value("gid")));
@@ -107,20 +108,6 @@ Status read_surroundings(const Arguments& arguments, JailPlan& plan) {
 }
 
 }  // namespace
-
-Status check_jail_id(const std::string& id) {
-  if (id.empty() || id.size() > kMaxJailIdBytes) {
-    return refuse("Invalid instance ID: its length is " + std::to_string(id.size()) +
-                  ". Give --id 1 to 64 letters, digits and dashes");
-  }
-  for (std::size_t position = 0; position < id.size(); ++position) {
-    if (!is_id_character(id[position])) {
-      return refuse("Invalid instance ID: invalid character at position " + std::to_string(position) +
-                    ". Give --id only ASCII letters, digits and dashes");
-    }
-  }
-  return {};
-}
 
 Result<CgroupSetting> parse_cgroup_setting(const std::string& text) {
   const std::size_t equals = text.find('=');

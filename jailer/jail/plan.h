@@ -22,7 +22,6 @@
 
 namespace wisp {
 
-inline constexpr std::size_t kMaxJailIdBytes = 64;
 inline constexpr const char* kDefaultChrootBase = "/srv/jailer";
 inline constexpr std::uint64_t kDefaultMaxOpenFiles = 2048;
 /// (uid_t)-1 means "leave it alone" to the kernel's id calls, so it is nobody's id.
@@ -77,7 +76,6 @@ struct JailPlan {
 std::optional<std::string> early_jailer_answer(std::span<char* const> words);
 Result<JailPlan> plan_jail(std::span<char* const> words);
 
-Status check_jail_id(const std::string& id);
 Result<CgroupSetting> parse_cgroup_setting(const std::string& text);
 Status check_parent_cgroup(const std::string& path);
 /// Reads one `--resource-limit NAME=NUMBER` into `limits`.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "snapshot/image/extents.h"
+#include "vmm/base/uninterrupted.h"
 
 namespace wisp {
 namespace {
@@ -185,10 +186,7 @@ Status AtomicFile::write_at(std::uint64_t offset, iovec bytes) {
   std::size_t left = bytes.iov_len;
   while (left > 0) {
     const iovec step{start, std::min<std::uint64_t>(left, kWriteStepBytes)};
-    const ssize_t written = calls_->write_at(file_.raw(), &step, 1, offset);
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
+    const ssize_t written = uninterrupted([&] { return calls_->write_at(file_.raw(), &step, 1, offset); });
     if (written <= 0) {
       return failed("write", written < 0 ? errno : EIO);
     }
@@ -213,12 +211,7 @@ Status AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> byt
 // Publication.
 
 Status AtomicFile::sync(std::string_view operation, FdRef fd) {
-  while (calls_->sync(fd.raw()) != 0) {
-    if (errno != EINTR) {
-      return failed(operation, errno);
-    }
-  }
-  return {};
+  return uninterrupted([&] { return calls_->sync(fd.raw()); }) == 0 ? Status() : failed(operation, errno);
 }
 
 Status AtomicFile::place() {

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstddef>
 
+#include "vmm/base/uninterrupted.h"
+
 namespace wisp {
 namespace {
 
@@ -65,11 +67,10 @@ int copy_extent(FileCalls& calls, FdRef from, FdRef to, Extent extent) {
   bool by_hand = false;
   while (extent.length_bytes > 0) {
     const std::uint64_t step = std::min(extent.length_bytes, kCopyStepBytes);
-    const ssize_t moved = by_hand ? copy_by_hand(calls, from, to, extent.offset, step)
-                                  : calls.copy_range(from.raw(), extent.offset, to.raw(), extent.offset, step);
-    if (moved < 0 && errno == EINTR) {
-      continue;
-    }
+    const ssize_t moved = uninterrupted([&] {
+      return by_hand ? copy_by_hand(calls, from, to, extent.offset, step)
+                     : calls.copy_range(from.raw(), extent.offset, to.raw(), extent.offset, step);
+    });
     if (moved < 0 && !by_hand && is_refusal(errno)) {
       by_hand = true;
       continue;

@@ -9,6 +9,7 @@
 
 #include "snapshot/image/extents.h"
 #include "vmm/base/checked.h"
+#include "vmm/base/uninterrupted.h"
 
 namespace wisp {
 namespace {
@@ -116,11 +117,9 @@ Status merge_diff(const std::string& base_path, const std::string& diff_path, Fi
                          "The base is incomplete until the merge is done again and succeeds");
     }
   }
-  while (calls.sync(base.raw()) != 0) {
-    if (errno != EINTR) {
-      return Error::host(errno, "cannot write the base memory file '" + base_path + "' to its medium",
-                         "Do the merge again");
-    }
+  if (uninterrupted([&] { return calls.sync(base.raw()); }) != 0) {
+    return Error::host(errno, "cannot write the base memory file '" + base_path + "' to its medium",
+                       "Do the merge again");
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include "snapshot/image/crc64.h"
 #include "snapshot/state/state_reader.h"
 #include "vmm/base/checked.h"
+#include "vmm/base/uninterrupted.h"
 
 namespace wisp {
 namespace {
@@ -31,10 +32,8 @@ Result<std::vector<std::byte>> read_up_to(FdRef fd, const std::string& name, std
   std::vector<std::byte> bytes(limit);
   std::size_t filled = 0;
   while (filled < limit) {
-    const ssize_t got = ::pread(fd.raw(), bytes.data() + filled, limit - filled, static_cast<off_t>(filled));
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
+    const ssize_t got = uninterrupted(
+        [&] { return ::pread(fd.raw(), bytes.data() + filled, limit - filled, static_cast<off_t>(filled)); });
     if (got < 0) {
       return Error::host(errno, "cannot read the snapshot file '" + name + "'");
     }

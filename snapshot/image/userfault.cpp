@@ -19,6 +19,7 @@
 
 #include "snapshot/image/memory_file.h"
 #include "vmm/base/assert.h"
+#include "vmm/base/unix_address.h"
 
 namespace wisp {
 namespace {
@@ -83,27 +84,12 @@ Status check_page_size(std::span<const RegionPlan> regions, PageBacking backing)
 // ---------------------------------------------------------------------------------------------------------------------
 // The handler.
 
-Error refuse_path(const std::string& cause) {
-  return Error(ErrorCode::InvalidArgument, std::string(kConnectFailed) + ": " + cause);
-}
-
-Result<sockaddr_un> socket_address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.find('\0') != std::string::npos) {
-    return refuse_path("the path is empty or holds a NUL byte");
-  }
-  if (path.size() >= sizeof(address.sun_path)) {
-    return refuse_path("the path has " + std::to_string(path.size()) + " bytes, a socket's path has at most " +
-                       std::to_string(sizeof(address.sun_path) - 1) + ". Use a shorter or a relative path");
-  }
-  std::ranges::copy(path, address.sun_path);
-  return address;
-}
-
 /// Waits at most kHandOffLimitMs, for a place in the handler's queue too.
 Result<Fd> connect_to_handler(const std::string& path) {
-  const sockaddr_un address = WISP_TRY(socket_address(path));
+  Result<sockaddr_un> address = unix_address(path);
+  if (!address.ok()) {
+    return std::move(address).error().with_prefix(std::string(kConnectFailed) + ": ");
+  }
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
     return Error::host(errno, kConnectFailed, "Raise the limit on open files (RLIMIT_NOFILE)");
@@ -112,7 +98,7 @@ Result<Fd> connect_to_handler(const std::string& path) {
   if (::setsockopt(socket.raw(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0) {
     return Error::host(errno, kConnectFailed);
   }
-  while (::connect(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  while (::connect(socket.raw(), reinterpret_cast<const sockaddr*>(&address.value()), sizeof(sockaddr_un)) != 0) {
     if (errno == EINTR) {
       continue;  // it was waiting for a place; nothing has begun
     }

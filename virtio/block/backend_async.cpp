@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "virtio/core/lend_vectors.h"
 #include "vmm/base/assert.h"
 
 namespace wisp {
@@ -41,31 +42,21 @@ Submission AsyncBackend::submit(const BlockIo& io) {
 }
 
 template <typename Cursor>
-std::span<const iovec> AsyncBackend::lend_vectors(std::uint16_t slot, Cursor cursor) {
+std::span<const iovec> AsyncBackend::lend(std::uint16_t slot, Cursor cursor) {
   const std::span<iovec> vectors(vectors_.get() + std::size_t{slot} * kMaxSegments, kMaxSegments);
-  std::size_t count = 0;
-  while (count < vectors.size()) {
-    const auto slice = cursor.next_slice();
-    if (!slice) {
-      break;
-    }
-    vectors[count++] = IoRing::lend(*slice);
-  }
-  return vectors.first(count);
+  return vectors.first(lend_vectors(cursor, vectors, [](const auto& slice) { return IoRing::lend(slice); }).count);
 }
 
 Submission AsyncBackend::queue_rest(Slot& slot) {
   const BlockIo& io = slot.io;
   auto queued = IoRing::Queued::RingFull;
   switch (io.kind) {
-    case IoKind::Read: queued = ring_->queue_read(lend_vectors(io.slot, io.target), io.offset_bytes, io.slot); break;
+    case IoKind::Read: queued = ring_->queue_read(lend(io.slot, io.target), io.offset_bytes, io.slot); break;
     case IoKind::Write:
-      queued =
-          ring_->queue_write(lend_vectors(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Buffered);
+      queued = ring_->queue_write(lend(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Buffered);
       break;
     case IoKind::StableWrite:
-      queued =
-          ring_->queue_write(lend_vectors(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Stable);
+      queued = ring_->queue_write(lend(io.slot, io.source), io.offset_bytes, io.slot, IoRing::WriteMode::Stable);
       break;
     case IoKind::Flush: queued = ring_->queue_sync(io.slot); break;
   }

@@ -43,7 +43,7 @@ class AsyncBackend final : public BlockBackend {
  private:
   Submission queue_rest(Slot& slot);
   template <typename Cursor>
-  std::span<const iovec> lend_vectors(std::uint16_t slot, Cursor cursor);
+  std::span<const iovec> lend(std::uint16_t slot, Cursor cursor);
   /// Takes one completion of the ring in; true when the slot has come to its end.
   bool settle(Slot& slot, std::int32_t result, IoOutcome& outcome);
   bool advance(Slot& slot, std::uint32_t count, IoOutcome& outcome);

@@ -5,21 +5,14 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "virtio/core/lend_vectors.h"
+#include "vmm/base/uninterrupted.h"
+
 namespace wisp {
 namespace {
 
 int write_flags(IoKind kind) {
   return kind == IoKind::StableWrite ? RWF_DSYNC : 0;
-}
-
-/// Calls `transfer` until it is not interrupted.
-template <typename Transfer>
-ssize_t uninterrupted(Transfer transfer) {
-  ssize_t result = -1;
-  do {
-    result = transfer();
-  } while (result < 0 && errno == EINTR);
-  return result;
 }
 
 /// Why a call that moved `result` bytes (at most 0) did not move more.
@@ -33,16 +26,8 @@ SyncFileIo::SyncFileIo(FdRef file)
     : file_(file), bounce_(static_cast<std::byte*>(::operator new(kBounceBytes, std::align_val_t(kBounceAlignment)))) {}
 
 template <typename Cursor>
-std::size_t SyncFileIo::lend_vectors(Cursor cursor) {
-  std::size_t count = 0;
-  while (count < vectors_.size()) {
-    const auto slice = cursor.next_slice();
-    if (!slice) {
-      break;
-    }
-    vectors_[count++] = slice->lend_iovec(KernelIoKey());
-  }
-  return count;
+int SyncFileIo::lend(Cursor cursor) {
+  return static_cast<int>(lend_vectors(cursor, vectors_, [](const auto& slice) { return slice.lend_iovec({}); }).count);
 }
 
 IoOutcome SyncFileIo::run(const BlockIo& io) {
@@ -68,7 +53,7 @@ IoOutcome SyncFileIo::run_bounced(const BlockIo& io) {
 IoOutcome SyncFileIo::read(ChainWriter target, std::uint64_t offset_bytes) {
   std::uint32_t moved_bytes = 0;
   while (!target.empty()) {
-    const auto count = static_cast<int>(lend_vectors(target));
+    const auto count = lend(target);
     const auto position = static_cast<off_t>(offset_bytes + moved_bytes);
     const ssize_t result = uninterrupted([&] { return ::preadv2(file_.raw(), vectors_.data(), count, position, 0); });
     if (result < 0 && errno == EINVAL) {
@@ -87,7 +72,7 @@ IoOutcome SyncFileIo::read(ChainWriter target, std::uint64_t offset_bytes) {
 IoOutcome SyncFileIo::write(ChainReader source, std::uint64_t offset_bytes, int flags) {
   std::uint32_t moved_bytes = 0;
   while (!source.empty()) {
-    const auto count = static_cast<int>(lend_vectors(source));
+    const auto count = lend(source);
     const auto position = static_cast<off_t>(offset_bytes + moved_bytes);
     const ssize_t result =
         uninterrupted([&] { return ::pwritev2(file_.raw(), vectors_.data(), count, position, flags); });

@@ -45,7 +45,7 @@ class SyncFileIo {
   IoOutcome read_bounced(ChainWriter target, std::uint64_t offset_bytes);
   IoOutcome write_bounced(ChainReader source, std::uint64_t offset_bytes, int flags);
   template <typename Cursor>
-  std::size_t lend_vectors(Cursor cursor);
+  int lend(Cursor cursor);
 
   FdRef file_;
   std::array<iovec, kMaxSegments> vectors_{};

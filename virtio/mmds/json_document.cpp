@@ -7,78 +7,12 @@
 #include <vector>
 
 #include "virtio/mmds/metadata_store.h"
+#include "vmm/json/tree_builder.h"
 
 namespace wisp::mmds {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
-/// Builds the tree from the parser's events; returning false ends the parse.
-class DocumentBuilder final : public nlohmann::json_sax<Json> {
- public:
-  bool null() override { return add(nullptr); }
-  bool boolean(bool value) override { return add(value); }
-  // Only "-0" comes here as a zero: what has no sign is reported as unsigned.
-  bool number_integer(number_integer_t value) override { return value == 0 ? add(-0.0) : add(value); }
-  bool number_unsigned(number_unsigned_t value) override { return add(value); }
-  bool number_float(number_float_t value, const string_t& /*digits*/) override { return add(value); }
-  bool string(string_t& value) override { return add(std::move(value)); }
-  bool binary(binary_t& /*value*/) override { return false; }  // not part of JSON text
-  bool start_object(std::size_t /*elements*/) override { return open(Json::object()); }
-  bool end_object() override { return close(); }
-  bool start_array(std::size_t /*elements*/) override { return open(Json::array()); }
-  bool end_array() override { return close(); }
-  bool key(string_t& name) override {
-    key_ = std::move(name);
-    return true;
-  }
-  bool parse_error(std::size_t position, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*e*/) override {
-    error_ = "syntax error at byte " + std::to_string(position);
-    return false;
-  }
-
-  Json take() { return std::move(root_); }
-  const std::string& error() const { return error_; }
-
- private:
-  Json* place(Json value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-      return &root_;
-    }
-    Json& parent = *open_.back();
-    if (parent.is_array()) {
-      parent.push_back(std::move(value));
-      return &parent.back();
-    }
-    Json& slot = parent[key_];
-    slot = std::move(value);
-    return &slot;
-  }
-  bool add(Json value) {
-    place(std::move(value));
-    return true;
-  }
-  bool open(Json container) {
-    if (open_.size() == kMaxMetadataDepth) {
-      error_ = "recursion limit exceeded: more than " + std::to_string(kMaxMetadataDepth) + " nested values";
-      return false;
-    }
-    // The pointers stay good: a parent's container does not change while a child of it is open.
-    open_.push_back(place(std::move(container)));
-    return true;
-  }
-  bool close() {
-    open_.pop_back();
-    return true;
-  }
-
-  Json root_;
-  std::vector<Json*> open_;
-  std::string key_;
-  std::string error_ = "syntax error";
-};
 
 /// The length of the string that `text` begins with, quotes included. The text is our own writer's, so it is well
 /// formed.
@@ -168,9 +102,12 @@ Result<Json> parse_document(std::string_view text) {
   if (text.starts_with(kByteOrderMark) || text.find('\0') != std::string_view::npos) {
     return Error(ErrorCode::InvalidArgument, "The metadata is not JSON: byte order mark or NUL byte.");
   }
-  DocumentBuilder builder;
+  TreeBuilder<Json> builder({.max_depth = kMaxMetadataDepth, .duplicates = DuplicateKeys::LastWins});
   if (!Json::sax_parse(text, &builder)) {
-    return Error(ErrorCode::InvalidArgument, "The metadata is not JSON: " + builder.error() + ".");
+    const auto& [rule, position] = builder.problem();
+    return Error(ErrorCode::InvalidArgument,
+                 "The metadata is not JSON: " +
+                     (rule.empty() ? "syntax error at byte " + std::to_string(position) : rule) + ".");
   }
   return builder.take();
 }

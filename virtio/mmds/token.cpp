@@ -9,6 +9,7 @@
 
 #include "vmm/base/assert.h"
 #include "vmm/base/endian.h"
+#include "vmm/base/random.h"
 
 namespace wisp::mmds {
 namespace {
@@ -33,10 +34,7 @@ Result<TokenAuthority> TokenAuthority::create(std::string instance_id, const Clo
     return Error(ErrorCode::HostFault, "The cryptographic library cannot be initialized.");
   }
   Key key;
-  // Up to 256 bytes come whole or not at all (getrandom(2)).
-  if (getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) {
-    return Error::host(errno, "cannot get random bytes for the metadata service's token key");
-  }
+  (void)WISP_TRY(fill_random(std::as_writable_bytes(std::span(key)), "the metadata service's token key"));
   TokenAuthority authority(std::move(instance_id), clock, key);
   sodium_memzero(key.data(), key.size());
   return authority;

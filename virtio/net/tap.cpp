@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 
+#include "virtio/core/lend_vectors.h"
 #include "virtio/net/packet.h"
 
 namespace wisp {
@@ -129,16 +130,10 @@ Status Tap::set_offloads(std::uint32_t offloads) {
 
 template <typename Cursor>
 std::size_t Tap::lend(Cursor cursor, std::size_t& count, std::size_t limit) {
-  std::size_t lent_bytes = 0;
-  while (count < limit) {
-    const auto slice = cursor.next_slice();
-    if (!slice) {
-      break;
-    }
-    vectors_[count++] = slice->lend_iovec(KernelIoKey());
-    lent_bytes += slice->size_bytes();
-  }
-  return lent_bytes;
+  const std::span<iovec> room(vectors_.get() + count, limit - count);
+  const LentVectors lent = lend_vectors(cursor, room, [](const auto& slice) { return slice.lend_iovec({}); });
+  count += lent.count;
+  return lent.bytes;
 }
 
 TapRead Tap::read_frame(std::span<std::byte> header, std::span<const ChainWriter> targets, std::span<std::byte> rest) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vmm/base/log.h"
+#include "vmm/base/uninterrupted.h"
 #include "vmm/memory/dirty_log.h"
 
 namespace wisp {
@@ -114,12 +115,8 @@ void PmemFile::unmap() {
 }
 
 int PmemFile::sync() {
-  int result = -1;
-  do {
-    // Of a shared mapping's file, this is what msync(MS_SYNC) of the whole mapping does.
-    result = ::fdatasync(file_.raw());
-  } while (result != 0 && errno == EINTR);
-  return result == 0 ? 0 : errno;
+  // Of a shared mapping's file, this is what msync(MS_SYNC) of the whole mapping does.
+  return uninterrupted([&] { return ::fdatasync(file_.raw()); }) == 0 ? 0 : errno;
 }
 
 }  // namespace wisp

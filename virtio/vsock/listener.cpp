@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstddef>
 
+#include "vmm/base/unix_address.h"
+
 namespace wisp {
 namespace {
 
@@ -17,28 +19,18 @@ namespace {
 constexpr int kBacklogCount = 1024;
 constexpr const char* kBindFailed = "Error binding to the host-side Unix socket";
 
-Error refuse_path(const std::string& cause) {
-  return Error(ErrorCode::InvalidArgument, std::string(kBindFailed) + ": " + cause);
-}
-
 }  // namespace
 
 Result<VsockListener> VsockListener::bind(const std::string& uds_path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (uds_path.empty() || uds_path.find('\0') != std::string::npos) {
-    return refuse_path("the path is empty or holds a NUL byte");
+  Result<sockaddr_un> address = unix_address(uds_path);
+  if (!address.ok()) {
+    return std::move(address).error().with_prefix(std::string(kBindFailed) + ": ");
   }
-  if (uds_path.size() >= sizeof(address.sun_path)) {
-    return refuse_path("the path has " + std::to_string(uds_path.size()) + " bytes, a socket's path has at most " +
-                       std::to_string(sizeof(address.sun_path) - 1) + ". Use a shorter or a relative path");
-  }
-  std::ranges::copy(uds_path, address.sun_path);
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
     return Error::host(errno, kBindFailed);
   }
-  if (::bind(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  if (::bind(socket.raw(), reinterpret_cast<const sockaddr*>(&address.value()), sizeof(sockaddr_un)) != 0) {
     return Error::host(errno, kBindFailed);
   }
   VsockListener listener(std::move(socket), uds_path);

@@ -9,7 +9,9 @@
 #include <charconv>
 
 #include "virtio/core/chain_walk.h"
+#include "virtio/core/lend_vectors.h"
 #include "virtio/vsock/connect_line.h"
+#include "vmm/base/uninterrupted.h"
 
 namespace wisp {
 namespace {
@@ -27,16 +29,6 @@ StreamIo sent(ssize_t count) {
 
 StreamIo received(ssize_t count) {
   return count == 0 ? StreamIo{StreamResult::Closed} : sent(count);
-}
-
-/// A system call that was interrupted is made again: with edge-triggered events nothing else would.
-template <typename Call>
-ssize_t uninterrupted(Call call) {
-  ssize_t result = -1;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
 }
 
 }  // namespace
@@ -67,38 +59,20 @@ VsockStream VsockStream::connect(std::string_view uds_path, std::uint32_t port) 
 
 StreamIo VsockStream::read_into(ChainWriter target, std::uint32_t limit_bytes) const {
   Vectors vectors;
-  std::size_t count = 0;
-  std::uint32_t left = limit_bytes;
-  for (ChainWriter cursor = target; left > 0 && count < vectors.size();) {
-    const auto slice = cursor.next_slice();
-    if (!slice) {
-      break;
-    }
-    vectors[count] = slice->lend_iovec({});
-    vectors[count].iov_len = std::min<std::size_t>(vectors[count].iov_len, left);
-    left -= static_cast<std::uint32_t>(vectors[count].iov_len);
-    ++count;
-  }
+  const LentVectors lent = lend_vectors(
+      target, vectors, [](const auto& slice) { return slice.lend_iovec({}); }, limit_bytes);
+  // Made again when interrupted: with edge-triggered events nothing else would.
   const StreamIo io =
-      received(uninterrupted([&] { return ::readv(socket_.raw(), vectors.data(), static_cast<int>(count)); }));
+      received(uninterrupted([&] { return ::readv(socket_.raw(), vectors.data(), static_cast<int>(lent.count)); }));
   target.mark_written(io.moved_bytes);
   return io;
 }
 
 StreamIo VsockStream::write_from(ChainReader source, std::uint32_t count_bytes) const {
   Vectors vectors;
-  std::size_t count = 0;
-  while (count_bytes > 0 && count < vectors.size()) {
-    const auto slice = source.next_slice();
-    if (!slice) {
-      break;
-    }
-    vectors[count] = slice->lend_iovec({});
-    vectors[count].iov_len = std::min<std::size_t>(vectors[count].iov_len, count_bytes);
-    count_bytes -= static_cast<std::uint32_t>(vectors[count].iov_len);
-    ++count;
-  }
-  return write_parts(std::span(vectors).first(count));
+  const LentVectors lent = lend_vectors(
+      source, vectors, [](const auto& slice) { return slice.lend_iovec({}); }, count_bytes);
+  return write_parts(std::span(vectors).first(lent.count));
 }
 
 StreamIo VsockStream::write_parts(std::span<const iovec> parts) const {

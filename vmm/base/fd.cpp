@@ -1,6 +1,7 @@
 #include "vmm/base/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,6 +81,11 @@ Result<Fd> open_data_file(const std::string& object, const std::string& path, Ac
                                                  (kind == FileKind::Disk ? " or a block device" : ""));
   }
   return fd;
+}
+
+bool can_write_now(FdRef fd) {
+  pollfd query{fd.raw(), POLLOUT, 0};
+  return ::poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
 }
 
 Result<Fd> open_line_sink(const std::string& object, const std::string& path) {

@@ -57,6 +57,10 @@ enum class FileKind {
 /// kind (a FIFO, a socket, mostly a directory) is refused with a text that names `object` and `path`.
 Result<Fd> open_data_file(const std::string& object, const std::string& path, Access access, FileKind kind);
 
+/// Whether a small write would not block now; for outputs that are shared with whoever started us, whose flags are not
+/// ours to change. A pipe that is ready has room for PIPE_BUF bytes, a terminal for at least one.
+bool can_write_now(FdRef fd);
+
 /// Opens (creating if needed, mode 0600) an output for lines: a regular file, FIFO or terminal, opened non-blocking and
 /// not truncated. A FIFO without a reader works (it is opened read-write).
 Result<Fd> open_line_sink(const std::string& object, const std::string& path);

@@ -1,6 +1,5 @@
 #include "vmm/base/log.h"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -94,13 +93,6 @@ const char* origin(const char* file) {
   return file;
 }
 
-/// Standard output is shared with whoever started us, so its flags are not ours to change: ask before writing instead.
-/// A pipe that is ready takes a whole line (a line is shorter than PIPE_BUF).
-bool can_write_now(int fd) {
-  pollfd query{fd, POLLOUT, 0};
-  return ::poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
-}
-
 }  // namespace
 
 void set_instance_id(std::string id) {
@@ -167,7 +159,8 @@ void write(LogSeverity severity, const char* file, int line_number, const char* 
   line.end();
   const int target = sink().fd.valid() ? sink().fd.raw() : STDOUT_FILENO;
   const auto text = line.view();
-  if (!can_write_now(target) || ::write(target, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+  // A line is shorter than PIPE_BUF, so a pipe that is ready takes all of it.
+  if (!can_write_now(FdRef(target)) || ::write(target, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     metrics().missed_log_count.add();
   }
 }

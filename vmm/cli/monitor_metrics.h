@@ -1,7 +1,7 @@
 // MonitorMetrics: every group of the metrics line and who counts it.
 //
 // The set of groups and fields is part of the interface: clients parse the line with a fixed schema. Groups of devices
-// that a machine of this version cannot have are there with zeros, which is the truth: nothing of theirs happened.
+// that the machine does not have are there with zeros, which is the truth: nothing of theirs happened.
 #pragma once
 
 #include "vmm/base/metrics.h"

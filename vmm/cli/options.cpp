@@ -4,6 +4,7 @@
 #include <array>
 
 #include "vmm/base/arguments.h"
+#include "vmm/base/instance_id.h"
 #include "vmm/base/version.h"
 #include "vmm/cli/process.h"
 

@@ -15,7 +15,6 @@ namespace wisp {
 namespace {
 
 constexpr int kDescriptorTableSize = 512;
-constexpr std::size_t kMaxInstanceIdLength = 64;
 /// As shells report a death by signal.
 constexpr int kExitCodeOfSignalBase = 128;
 
@@ -173,18 +172,6 @@ void reserve_descriptor_table() {
   if (::dup2(STDIN_FILENO, kDescriptorTableSize - 1) >= 0) {
     ::close(kDescriptorTableSize - 1);
   }
-}
-
-Status check_instance_id(const std::string& id) {
-  const bool good_characters = std::all_of(id.begin(), id.end(), [](char character) {
-    return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
-           (character >= '0' && character <= '9') || character == '-';
-  });
-  if (id.empty() || id.size() > kMaxInstanceIdLength || !good_characters) {
-    return Error(ErrorCode::InvalidArgument,
-                 "Invalid instance ID '" + id + "': give --id 1 to 64 ASCII letters, digits and dashes");
-  }
-  return {};
 }
 
 }  // namespace wisp

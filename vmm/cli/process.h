@@ -44,7 +44,4 @@ void count_signal(SignalMetrics& metrics, int signal_number);
 /// kernel.
 void reserve_descriptor_table();
 
-/// Instance ids: 1 to 64 ASCII letters, digits and dashes.
-Status check_instance_id(const std::string& id);
-
 }  // namespace wisp

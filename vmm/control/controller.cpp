@@ -26,16 +26,6 @@ Gauge* latency_of(OperationLatencies& latencies, const Command& command) {
                                                          : nullptr;
 }
 
-/// Requests after which a snapshot cannot be loaded, whether they succeed or not.
-bool configures_boot(const Command& command) {
-  return std::holds_alternative<PutMachineConfig>(command) || std::holds_alternative<PatchMachineConfig>(command) ||
-         std::holds_alternative<PutBootSource>(command) || std::holds_alternative<PutDrive>(command) ||
-         std::holds_alternative<PutNetworkInterface>(command) || std::holds_alternative<PutPmem>(command) ||
-         std::holds_alternative<PutVsock>(command) || std::holds_alternative<PutBalloon>(command) ||
-         std::holds_alternative<PutEntropy>(command) || std::holds_alternative<PutMemoryHotplug>(command) ||
-         std::holds_alternative<PutMmdsConfig>(command);
-}
-
 /// Records how long a client waited for a pause, a resume or a snapshot.
 class ClientLatency {
  public:
@@ -98,7 +88,7 @@ void VmController::carry_out(Pending pending) {
     pending.done(std::move(allowed).error());
     return;
   }
-  boot_configured_ = boot_configured_ || configures_boot(pending.command);
+  boot_configured_ = boot_configured_ || blocks_load(pending.command);
   if (std::holds_alternative<PauseVm>(pending.command) && state_ == VmState::Running) {
     pause(std::move(pending.done));
     return;

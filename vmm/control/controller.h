@@ -23,13 +23,10 @@ namespace wisp {
 /// How long after the start the pages of code that made it are given back.
 inline constexpr std::uint64_t kTrimDelayMs = 300;
 
-/// The metadata store's size as JSON text, unless the command line says otherwise.
-inline constexpr std::size_t kDefaultMmdsLimitBytes = 51200;
-
 struct ControllerOptions {
   std::string instance_id = "anonymous-instance";
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
-  std::size_t mmds_limit_bytes = kDefaultMmdsLimitBytes;
+  std::size_t mmds_limit_bytes = kDefaultMetadataLimitBytes;  ///< the store's size as JSON text
   /// JSON text that tells people and tools what a snapshot's machine is.
   std::function<std::string(const FullConfig&)> describe = [](const FullConfig&) { return std::string("{}"); };
 };

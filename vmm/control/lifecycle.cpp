@@ -5,56 +5,68 @@
 namespace wisp {
 namespace {
 
+/// Whether a snapshot can still be loaded after the command, successful or not.
+enum class Load { Possible, Blocked };
+
+struct Row {
+  Allowed phase;
+  Load later_load = Load::Possible;
+};
+
 // In the order of the alternatives of Command.
 constexpr std::array kTable = {
-    Allowed::Always,       // GetInstanceInfo
-    Allowed::Always,       // GetMachineConfig
-    Allowed::Always,       // GetFullConfig
-    Allowed::Always,       // GetBalloon
-    Allowed::AfterStart,   // GetBalloonStatistics
-    Allowed::AfterStart,   // GetBalloonHinting
-    Allowed::AfterStart,   // GetMemoryHotplug
-    Allowed::Always,       // GetMmds
-    Allowed::BeforeStart,  // PutMachineConfig
-    Allowed::BeforeStart,  // PatchMachineConfig
-    Allowed::BeforeStart,  // PutCpuConfig
-    Allowed::BeforeStart,  // PutBootSource
-    Allowed::BeforeStart,  // PutDrive
-    Allowed::BeforeStart,  // PutNetworkInterface
-    Allowed::BeforeStart,  // PutPmem
-    Allowed::BeforeStart,  // PutVsock
-    Allowed::BeforeStart,  // PutBalloon
-    Allowed::BeforeStart,  // PutEntropy
-    Allowed::BeforeStart,  // PutMemoryHotplug
-    Allowed::BeforeStart,  // PutMmdsConfig
-    Allowed::BeforeStart,  // PutLogger
-    Allowed::BeforeStart,  // PutMetrics
-    Allowed::BeforeStart,  // PutSerial
-    Allowed::Always,       // PutMmds
-    Allowed::Always,       // PatchMmds
-    Allowed::BeforeStart,  // InstanceStart
-    Allowed::AfterStart,   // FlushMetrics
-    Allowed::AfterStart,   // SendCtrlAltDel
-    Allowed::AfterStart,   // PauseVm
-    Allowed::AfterStart,   // ResumeVm
-    Allowed::AfterStart,   // CreateSnapshot
-    Allowed::BeforeStart,  // LoadSnapshot
-    Allowed::AfterStart,   // PatchDrive
-    Allowed::AfterStart,   // PatchNetworkInterface
-    Allowed::AfterStart,   // PatchPmem
-    Allowed::AfterStart,   // PatchBalloon
-    Allowed::AfterStart,   // PatchBalloonStatistics
-    Allowed::AfterStart,   // StartBalloonHinting
-    Allowed::AfterStart,   // StopBalloonHinting
-    Allowed::AfterStart,   // PatchMemoryHotplug
-    Allowed::AfterStart,   // UnplugDevice
+    Row{Allowed::Always},                      // GetInstanceInfo
+    Row{Allowed::Always},                      // GetMachineConfig
+    Row{Allowed::Always},                      // GetFullConfig
+    Row{Allowed::Always},                      // GetBalloon
+    Row{Allowed::AfterStart},                  // GetBalloonStatistics
+    Row{Allowed::AfterStart},                  // GetBalloonHinting
+    Row{Allowed::AfterStart},                  // GetMemoryHotplug
+    Row{Allowed::Always},                      // GetMmds
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutMachineConfig
+    Row{Allowed::BeforeStart, Load::Blocked},  // PatchMachineConfig
+    Row{Allowed::BeforeStart},                 // PutCpuConfig
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutBootSource
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutDrive
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutNetworkInterface
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutPmem
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutVsock
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutBalloon
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutEntropy
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutMemoryHotplug
+    Row{Allowed::BeforeStart, Load::Blocked},  // PutMmdsConfig
+    Row{Allowed::BeforeStart},                 // PutLogger
+    Row{Allowed::BeforeStart},                 // PutMetrics
+    Row{Allowed::BeforeStart},                 // PutSerial
+    Row{Allowed::Always},                      // PutMmds
+    Row{Allowed::Always},                      // PatchMmds
+    Row{Allowed::BeforeStart},                 // InstanceStart
+    Row{Allowed::AfterStart},                  // FlushMetrics
+    Row{Allowed::AfterStart},                  // SendCtrlAltDel
+    Row{Allowed::AfterStart},                  // PauseVm
+    Row{Allowed::AfterStart},                  // ResumeVm
+    Row{Allowed::AfterStart},                  // CreateSnapshot
+    Row{Allowed::BeforeStart},                 // LoadSnapshot
+    Row{Allowed::AfterStart},                  // PatchDrive
+    Row{Allowed::AfterStart},                  // PatchNetworkInterface
+    Row{Allowed::AfterStart},                  // PatchPmem
+    Row{Allowed::AfterStart},                  // PatchBalloon
+    Row{Allowed::AfterStart},                  // PatchBalloonStatistics
+    Row{Allowed::AfterStart},                  // StartBalloonHinting
+    Row{Allowed::AfterStart},                  // StopBalloonHinting
+    Row{Allowed::AfterStart},                  // PatchMemoryHotplug
+    Row{Allowed::AfterStart},                  // UnplugDevice
 };
 static_assert(kTable.size() == std::variant_size_v<Command>, "every command has a row");
 
 }  // namespace
 
 Allowed allowed_phase(const Command& command) {
-  return kTable.at(command.index());
+  return kTable.at(command.index()).phase;
+}
+
+bool blocks_load(const Command& command) {
+  return kTable.at(command.index()).later_load == Load::Blocked;
 }
 
 Status check_phase(const Command& command, Phase phase) {

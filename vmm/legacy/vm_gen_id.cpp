@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 
+#include "vmm/base/random.h"
+
 namespace wisp {
 namespace {
 
@@ -14,14 +16,7 @@ static_assert(sizeof(Identifier) == 16 && VmGenId::kPlace.start.is_aligned(8));
 
 Result<Identifier> random_identifier() {
   Identifier identifier;
-  ssize_t got = 0;
-  do {
-    got = ::getrandom(identifier.data(), identifier.size(), 0);
-  } while (got < 0 && errno == EINTR);
-  // Up to 256 bytes come whole (getrandom(2)).
-  if (got != static_cast<ssize_t>(identifier.size())) {
-    return Error::host(errno, "cannot get random bytes for the VM generation identifier");
-  }
+  (void)WISP_TRY(fill_random(identifier, "the VM generation identifier"));
   return identifier;
 }
 

@@ -45,13 +45,8 @@ Status VmBuilder::add_balloon() {
 
 Status VmBuilder::add_drives() {
   for (DriveInput& drive : spec_.drives) {
-    auto device = BlockDevice::create(drive.config, std::move(drive.disk), loop_);
-    if (!device.ok()) {
-      return std::move(device).error().with_prefix("Could not attach device: drive '" + drive.config.drive_id + "': ");
-    }
-    BlockDevice* const block = device.value().get();
-    (void)WISP_TRY(vm_->devices_->add_virtio(std::move(device).value()));
-    vm_->live_.add({std::move(drive.config), block});
+    (void)WISP_TRY(attach("drive '" + drive.config.drive_id + "'",
+                          BlockDevice::create(drive.config, std::move(drive.disk), loop_)));
   }
   return {};
 }
@@ -64,7 +59,7 @@ Result<std::unique_ptr<FrameDetour>> VmBuilder::metadata_detour(const std::strin
   if (std::find(listed.begin(), listed.end(), iface_id) == listed.end()) {
     return std::unique_ptr<FrameDetour>();
   }
-  return std::unique_ptr<FrameDetour>(WISP_TRY(MetadataEndpoint::create(*vm_->metadata_, loop_, monotonic_clock())));
+  return vm_->metadata_->attach();
 }
 
 Status VmBuilder::add_network_interfaces() {

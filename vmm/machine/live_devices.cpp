@@ -12,8 +12,7 @@ Error not_found() {
 }  // namespace
 
 Status LiveDevices::patch(const DrivePatch& patch) {
-  const auto found =
-      std::ranges::find_if(drives_, [&](const Drive& each) { return each.config.drive_id == patch.drive_id; });
+  const auto found = std::ranges::find(drives_, patch.drive_id, &BlockDevice::drive_id);
   if (found == drives_.end()) {
     return not_found();
   }
@@ -22,17 +21,7 @@ Status LiveDevices::patch(const DrivePatch& patch) {
                  "Block: Running method expected different backend. Please verify the request arguments. (Give "
                  "path_on_host, rate_limiter or both.)");
   }
-  if (patch.path_on_host) {
-    DriveConfig wanted = found->config;
-    wanted.path_on_host = *patch.path_on_host;
-    DiskFile disk = WISP_TRY(DiskFile::open(wanted));
-    (void)WISP_TRY(found->device->replace_disk(std::move(disk)));
-    found->config = std::move(wanted);
-  }
-  if (patch.limits) {
-    found->device->update_limits(*patch.limits);
-  }
-  return {};
+  return (*found)->update(patch);
 }
 
 Status LiveDevices::patch(const NetPatch& patch) {
@@ -68,8 +57,8 @@ Result<MemDevice*> LiveDevices::memory() const {
 }
 
 void LiveDevices::register_in(MetricsRegistry& registry) const {
-  for (const Drive& drive : drives_) {
-    registry.add_instance("block", drive.config.drive_id, block_metric_fields(drive.device->metrics()));
+  for (const BlockDevice* drive : drives_) {
+    registry.add_instance("block", drive->drive_id(), block_metric_fields(drive->metrics()));
   }
   for (const NetDevice* net : nets_) {
     registry.add_instance("net", net->iface_id(), net_metric_fields(net->metrics()));

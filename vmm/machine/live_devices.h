@@ -22,12 +22,7 @@ namespace wisp {
 
 class LiveDevices {
  public:
-  struct Drive {
-    DriveConfig config;  ///< as it was at the start; says how a replacement is opened
-    BlockDevice* device;
-  };
-
-  void add(Drive drive) { drives_.push_back(std::move(drive)); }
+  void add(BlockDevice& device) { drives_.push_back(&device); }
   void add(NetDevice& device) { nets_.push_back(&device); }
   void add(PmemDevice& device) { pmems_.push_back(&device); }
   void add(VsockDevice& device) { vsock_ = &device; }
@@ -48,7 +43,7 @@ class LiveDevices {
   void register_in(MetricsRegistry& registry) const;
 
  private:
-  std::vector<Drive> drives_;
+  std::vector<BlockDevice*> drives_;
   std::vector<NetDevice*> nets_;
   std::vector<PmemDevice*> pmems_;
   VsockDevice* vsock_ = nullptr;

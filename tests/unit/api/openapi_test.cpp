@@ -11,8 +11,7 @@ using namespace wisp::api;
 namespace {
 
 std::string openapi_document() {
-  const std::string here = __FILE__;
-  std::ifstream file(here.substr(0, here.rfind("tests/unit/api/")) + "docs/api/openapi.yaml");
+  std::ifstream file(WISP_OPENAPI_DOCUMENT);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

@@ -9,7 +9,8 @@ namespace {
 
 // One row a line: leaf, subleaf, KVM's flags, register, bits 31 to 0.
 // clang-format off
-constexpr StaticCpuidRow kT2Rows[] = {
+// What the T2 family has in common; each adds the rows of its extended leaves.
+constexpr StaticCpuidRow kT2FamilyRows[] = {
     {0x1, 0, 0, CpuidRegister::Eax, "xxxx000000000011xx00011011110010"},
     {0x1, 0, 0, CpuidRegister::Ecx, "xxxxxxxxxxxxx0xx00xx00x0000000xx"},
     {0x1, 0, 0, CpuidRegister::Edx, "000x0xxxx00xx0xxxxx1xxxx1xxxxxxx"},
@@ -18,34 +19,21 @@ constexpr StaticCpuidRow kT2Rows[] = {
     {0x7, 0, 1, CpuidRegister::Edx, "xxxxxxxxxxxxxxxxxxxxxxx0xxx000xx"},
     {0xd, 0, 1, CpuidRegister::Eax, "xxxxxxxxxxxxxxxxxxxxxx0x00000xxx"},
     {0xd, 1, 1, CpuidRegister::Eax, "xxxxxxxxxxxxxxxxxxxxxxxxxxxx000x"},
+};
+
+constexpr StaticCpuidRow kT2Rows[] = {
     {0x80000001, 0, 0, CpuidRegister::Ecx, "xx0xxxxxxxxxxxxxxxxxxxx0xxxxxxxx"},
     {0x80000001, 0, 0, CpuidRegister::Edx, "xxxxx0xxxxxxxxxxxxxxxxxxxxxxxxxx"},
     {0x80000008, 0, 0, CpuidRegister::Ebx, "xxxxxxxxxxxxxxxxxxxxxx0xxxxxxxxx"},
 };
 
 constexpr StaticCpuidRow kT2ClRows[] = {
-    {0x1, 0, 0, CpuidRegister::Eax, "xxxx000000000011xx00011011110010"},
-    {0x1, 0, 0, CpuidRegister::Ecx, "xxxxxxxxxxxxx0xx00xx00x0000000xx"},
-    {0x1, 0, 0, CpuidRegister::Edx, "000x0xxxx00xx0xxxxx1xxxx1xxxxxxx"},
-    {0x7, 0, 1, CpuidRegister::Ebx, "00000000000x000000x00x1xxxx0x0xx"},
-    {0x7, 0, 1, CpuidRegister::Ecx, "x0xxxxxxx0xxxxx0x0x00000x0x0000x"},
-    {0x7, 0, 1, CpuidRegister::Edx, "xxxxxxxxxxxxxxxxxxxxxxx0xxx000xx"},
-    {0xd, 0, 1, CpuidRegister::Eax, "xxxxxxxxxxxxxxxxxxxxxx0x00000xxx"},
-    {0xd, 1, 1, CpuidRegister::Eax, "xxxxxxxxxxxxxxxxxxxxxxxxxxxx000x"},
     {0x80000001, 0, 0, CpuidRegister::Ecx, "xx0xxxxxxxxxxxxxxxxxxxx000xxxxxx"},
     {0x80000001, 0, 0, CpuidRegister::Edx, "xxxxx00000xxxxxxxxxxxxxxxxxxxxxx"},
     {0x80000008, 0, 0, CpuidRegister::Ebx, "xxxxxxxxxxxxxxxxxxxxxx0xxxxxxxxx"},
 };
 
 constexpr StaticCpuidRow kT2ARows[] = {
-    {0x1, 0, 0, CpuidRegister::Eax, "xxxx000000000011xx00011011110010"},
-    {0x1, 0, 0, CpuidRegister::Ecx, "xxxxxxxxxxxxx0xx00xx00x0000000xx"},
-    {0x1, 0, 0, CpuidRegister::Edx, "000x0xxxx00xx0xxxxx1xxxx1xxxxxxx"},
-    {0x7, 0, 1, CpuidRegister::Ebx, "00000000000x000000x00x1xxxx0x0xx"},
-    {0x7, 0, 1, CpuidRegister::Ecx, "x0xxxxxxx0xxxxx0x0x00000x0x0000x"},
-    {0x7, 0, 1, CpuidRegister::Edx, "xxxxxxxxxxxxxxxxxxxxxxx0xxx000xx"},
-    {0xd, 0, 1, CpuidRegister::Eax, "xxxxxxxxxxxxxxxxxxxxxx0x00000xxx"},
-    {0xd, 1, 1, CpuidRegister::Eax, "xxxxxxxxxxxxxxxxxxxxxxxxxxxx000x"},
     {0x80000001, 0, 0, CpuidRegister::Ecx, "xx0xxxxxxxxxxxxxxxxxxxx000xxx0xx"},
     {0x80000001, 0, 0, CpuidRegister::Edx, "xxxxx00xx0xxxxxxxxxxxxxxxxxxxxxx"},
     {0x80000008, 0, 0, CpuidRegister::Ebx, "xxxxxxxxxxx111xxxxxxxx0xxxxxx1x0"},
@@ -84,7 +72,8 @@ constexpr bool all_whole(std::span<const StaticMsrRow> rows) {
     return row.bitmap.size() == kMsrBits && parse_bitmap(row.bitmap, kMsrBits).has_value();
   });
 }
-static_assert(all_whole(kT2Rows) && all_whole(kT2ClRows) && all_whole(kT2ARows) && all_whole(kC3Rows));
+static_assert(all_whole(kT2FamilyRows) && all_whole(kT2Rows) && all_whole(kT2ClRows) && all_whole(kT2ARows) &&
+              all_whole(kC3Rows));
 static_assert(all_whole(kT2SMsrs) && all_whole(kT2ClMsrs));
 
 constexpr std::uint32_t kSkylake = 0x50654;
@@ -102,11 +91,11 @@ constexpr std::string_view kIntel = "GenuineIntel";
 constexpr std::string_view kAmd = "AuthenticAMD";
 
 constexpr StaticTemplate kTemplates[] = {
-    {CpuTemplate::C3, kIntel, kSkylakeToIceLake, kC3Rows, {}},
-    {CpuTemplate::T2, kIntel, kSkylakeToIceLake, kT2Rows, {}},
-    {CpuTemplate::T2S, kIntel, kSkylakeToCascadeLake, kT2Rows, kT2SMsrs},
-    {CpuTemplate::T2CL, kIntel, kCascadeLakeToIceLake, kT2ClRows, kT2ClMsrs},
-    {CpuTemplate::T2A, kAmd, kMilanOnly, kT2ARows, {}},
+    {CpuTemplate::C3, kIntel, kSkylakeToIceLake, kC3Rows, {}, {}},
+    {CpuTemplate::T2, kIntel, kSkylakeToIceLake, kT2FamilyRows, kT2Rows, {}},
+    {CpuTemplate::T2S, kIntel, kSkylakeToCascadeLake, kT2FamilyRows, kT2Rows, kT2SMsrs},
+    {CpuTemplate::T2CL, kIntel, kCascadeLakeToIceLake, kT2FamilyRows, kT2ClRows, kT2ClMsrs},
+    {CpuTemplate::T2A, kAmd, kMilanOnly, kT2FamilyRows, kT2ARows, {}},
 };
 
 Error refused(const char* text) {
@@ -139,8 +128,10 @@ Result<CustomCpuTemplate> load_static_template(CpuTemplate name, HostCpuid host)
     return refused("The current CPU model is not permitted to apply the CPU template.");
   }
   CustomCpuTemplate out;
-  for (const StaticCpuidRow& row : table.cpuid) {
-    add_row(out, row);
+  for (const auto rows : {table.family_cpuid, table.own_cpuid}) {
+    for (const StaticCpuidRow& row : rows) {
+      add_row(out, row);
+    }
   }
   for (const StaticMsrRow& row : table.msrs) {
     out.msrs.push_back({row.address, *parse_bitmap(row.bitmap, kMsrBits)});

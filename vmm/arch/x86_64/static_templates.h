@@ -31,9 +31,10 @@ struct StaticMsrRow {
 
 struct StaticTemplate {
   CpuTemplate name;
-  std::string_view vendor;                ///< as CPUID leaf 0 spells it
-  std::span<const std::uint32_t> models;  ///< signatures (CPUID leaf 1 EAX) of the processors that may have it
-  std::span<const StaticCpuidRow> cpuid;  ///< rows of one leaf stand together
+  std::string_view vendor;                       ///< as CPUID leaf 0 spells it
+  std::span<const std::uint32_t> models;         ///< signatures (CPUID leaf 1 EAX) of the processors that may have it
+  std::span<const StaticCpuidRow> family_cpuid;  ///< rows of one leaf stand together
+  std::span<const StaticCpuidRow> own_cpuid;     ///< of other leaves than the family's
   std::span<const StaticMsrRow> msrs;
 };
 
