@@ -10,13 +10,17 @@
 #include <mutex>
 #include <utility>
 
-#include "api/thread.h"
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 #include "vmm/base/unix_address.h"
+#include "vmm/events/thread.h"
 
 namespace wisp::api {
 namespace {
+
+/// The stack is enough for parsing a body of the greatest nesting and for one log line.
+constexpr ThreadStyle kThreadStyle{
+    .name = "wisp_api", .log_name = "api", .kind = ThreadKind::Api, .stack_bytes = std::size_t{256} * 1024};
 
 constexpr int kAcceptBacklog = 128;
 constexpr int kRestMs = 10;
@@ -80,7 +84,7 @@ class ApiServer::Impl {
       : listener_(std::move(listener)), router_(port, api_metrics()), context_{engine_, router_, clock_, limits} {}
 
   Status start() {
-    accept_thread_ = WISP_TRY(Thread::start([this] { accept_loop(); }));
+    accept_thread_ = WISP_TRY(Thread::start(kThreadStyle, [this] { accept_loop(); }));
     return {};
   }
 
@@ -149,7 +153,7 @@ class ApiServer::Impl {
         return;
       }
     }
-    Result<Thread> thread = Thread::start([this, place] { serve(*place); });
+    Result<Thread> thread = Thread::start(kThreadStyle, [this, place] { serve(*place); });
     if (!thread.ok()) {
       WISP_LOG_LIMITED(Error, "%s", thread.error().text().c_str());
       turn_away(place->socket.ref());

@@ -121,6 +121,7 @@ class Monitor final : public EventHandler {
     // After the API's threads, which need other calls than this one; before anything of a client or a file is looked
     // at.
     confine_this_thread(ThreadKind::Setup);
+    controller_->prefetch();
     return {};
   }
 

@@ -232,7 +232,7 @@ Result<VmSpec> VmController::make_boot_spec() {
 }
 
 Result<VmSpec> VmController::make_spec() {
-  VmSpec spec{.machine = configuration_.machine(), .custom_template = configuration_.cpu_template()};
+  VmSpec spec{.cpuid = cpuid_, .machine = configuration_.machine(), .custom_template = configuration_.cpu_template()};
   // The machine gets descriptors of its own, so that a failed start leaves the configuration whole.
   for (const auto& drive : configuration_.drives()) {
     spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk->duplicate())});

@@ -39,6 +39,10 @@ class VmController final : public CommandPort {
   VmController(EventLoop& loop, MetricsRegistry& registry, MachineMetrics& metrics, ControllerOptions options,
                std::function<void(ExitCode)> on_end);
 
+  /// Begins what every machine will need, on a thread that inherits the caller's confinement. Never needed, never
+  /// waits.
+  void prefetch() { cpuid_.start(); }
+
   Result<Reply> execute(Command command) override;
   /// Loop thread: queues the command; `done` is called when it is finished, possibly before submit() returns.
   void submit(Command command, Done done);
@@ -120,6 +124,7 @@ class VmController final : public CommandPort {
   std::deque<Pending> queue_;
   bool busy_ = false;
   /// Something that only a boot needs was asked for; a snapshot cannot be loaded any more.
+  CpuidPrefetch cpuid_;
   bool boot_configured_ = false;
   std::unique_ptr<PeriodicTimer> metrics_timer_;
   std::unique_ptr<PeriodicTimer> trim_timer_;

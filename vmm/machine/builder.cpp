@@ -1,9 +1,5 @@
 #include "vmm/machine/builder.h"
 
-#include <asm/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "virtio/block/device.h"
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/arch/x86_64/cpu_template.h"
@@ -34,13 +30,6 @@ arch::DiskAccess access_of(bool is_read_only) {
 }
 
 }  // namespace
-
-/// AMX state is large and the kernel gives it to guests on request only. Hosts without AMX refuse, which is no error.
-void request_guest_amx() {
-  constexpr unsigned long kArchReqXcompGuestPerm = 0x1025;
-  constexpr unsigned long kXfeatureXtiledata = 18;
-  (void)::syscall(SYS_arch_prctl, kArchReqXcompGuestPerm, kXfeatureXtiledata);
-}
 
 VmBuilder::VmBuilder(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, Vm::OnEnd on_end)
     : spec_(std::move(spec)), loop_(loop), vm_(new Vm(loop, metrics, std::move(on_end))) {}
@@ -171,7 +160,7 @@ Status VmBuilder::create_kvm() {
   (void)WISP_TRY(kvm.set_tss_address(arch::kKvmTss.start.value()));
   (void)WISP_TRY(kvm.create_irqchip());
   (void)WISP_TRY(kvm.create_pit());
-  cpuid_ = WISP_TRY(system.supported_cpuid());
+  cpuid_ = WISP_TRY(spec_.cpuid.take(system));
   (void)WISP_TRY(arch::apply_template(cpuid_, template_));
   return {};
 }
@@ -205,7 +194,6 @@ Status VmBuilder::register_pmem(const KvmVm& kvm) {
 }
 
 Status VmBuilder::create_vcpus() {
-  request_guest_amx();
   const arch::CpuTopology topology{spec_.machine.vcpu_count, spec_.machine.smt ? arch::Smt::On : arch::Smt::Off};
   arch::normalize_cpuid(cpuid_, topology, arch::host_cpuid);
   Vcpu::install_kick_handler();

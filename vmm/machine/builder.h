@@ -20,8 +20,6 @@
 namespace wisp {
 
 PageBacking backing_of(HugePages pages);
-void request_guest_amx();
-
 class VmBuilder {
  public:
   VmBuilder(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, Vm::OnEnd on_end);

@@ -109,7 +109,6 @@ Status VmBuilder::check_cpu() const {
 }
 
 Status VmBuilder::restore_vcpus() {
-  request_guest_amx();
   Vcpu::install_kick_handler();
   for (std::uint8_t index = 0; index < spec_.machine.vcpu_count; ++index) {
     KvmVcpu kvm = WISP_TRY(vm_->kvm_->create_vcpu(index));

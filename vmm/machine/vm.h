@@ -27,6 +27,7 @@
 #include "vmm/events/event_loop.h"
 #include "vmm/events/periodic_timer.h"
 #include "vmm/kvm/system.h"
+#include "vmm/machine/cpuid_prefetch.h"
 #include "vmm/machine/device_manager.h"
 #include "vmm/machine/hotplug_slots.h"
 #include "vmm/machine/live_devices.h"
@@ -60,6 +61,7 @@ struct MetadataInput {
 
 /// Everything that a machine is built from; descriptors are borrowed for the length of the build.
 struct VmSpec {
+  CpuidPrefetch& cpuid;
   MachineConfig machine;
   std::optional<CustomCpuTemplate> custom_template = {};  ///< goes before machine.cpu_template
   std::optional<FdRef> kernel = {};                       ///< absent only when a machine is restored
