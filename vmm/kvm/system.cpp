@@ -3,10 +3,11 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
+#include "vmm/kvm/capabilities.h"
 #include "vmm/kvm/table.h"
 
 namespace wisp {
@@ -14,22 +15,6 @@ namespace {
 
 constexpr int kKvmApiVersion = 12;
 constexpr int kMaxCreateAttempts = 5;
-
-struct NeededCapability {
-  int number;
-  const char* name;
-};
-constexpr std::array kNeeded = {
-    NeededCapability{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
-    NeededCapability{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-    NeededCapability{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
-    NeededCapability{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
-    NeededCapability{KVM_CAP_PIT2, "KVM_CAP_PIT2"},
-    NeededCapability{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
-    NeededCapability{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
-    NeededCapability{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
-    NeededCapability{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
-};
 
 bool has_extension(FdRef kvm, unsigned long number) {
   return ::ioctl(kvm.raw(), KVM_CHECK_EXTENSION, number) > 0;
@@ -47,7 +32,7 @@ std::optional<CapabilityChange> change_of(std::span<const KvmCapabilityChange> c
 }
 
 Status check_needed(FdRef kvm, std::span<const KvmCapabilityChange> changes) {
-  for (const auto& needed : kNeeded) {
+  for (const KvmCapability& needed : needed_kvm_capabilities()) {
     const bool asked = change_of(changes, static_cast<std::uint32_t>(needed.number)) != CapabilityChange::Remove;
     if (asked && !has_extension(kvm, static_cast<unsigned long>(needed.number))) {
       return Error(ErrorCode::Unsupported, std::string("Kvm error: the host's KVM lacks ") + needed.name +
@@ -117,6 +102,16 @@ Result<std::vector<kvm_cpuid_entry2>> KvmSystem::supported_cpuid() const {
 
 bool KvmSystem::has_capability(int capability) const {
   return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0;
+}
+
+int kvm_api_version_of(const char* path) {
+  const Fd fd(::open(path, O_RDWR | O_CLOEXEC));
+  return fd.valid() ? ::ioctl(fd.raw(), KVM_GET_API_VERSION, 0) : -1;
+}
+
+int kvm_capability_of(const char* path, int number) {
+  const Fd fd(::open(path, O_RDWR | O_CLOEXEC));
+  return fd.valid() ? std::max(0, ::ioctl(fd.raw(), KVM_CHECK_EXTENSION, number)) : 0;
 }
 
 }  // namespace wisp

@@ -33,4 +33,9 @@ class KvmSystem {
   std::size_t run_size_bytes_;
 };
 
+/// For those who only ask (wisp doctor): the API version of the device at `path`, -1 when it cannot be asked.
+int kvm_api_version_of(const char* path);
+/// KVM_CHECK_EXTENSION on the device at `path`; 0 when it cannot be asked.
+int kvm_capability_of(const char* path, int number);
+
 }  // namespace wisp
