@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "api/codec_doctor.h"
 #include "api/codec_reply.h"
 #include "api/config_file.h"
 #include "api/metrics.h"
@@ -23,10 +24,14 @@
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
+#include "vmm/cli/console_keys.h"
+#include "vmm/cli/doctor_command.h"
 #include "vmm/cli/hardening.h"
+#include "vmm/cli/help_commands.h"
 #include "vmm/cli/monitor_metrics.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/process.h"
+#include "vmm/cli/run_options.h"
 #include "vmm/cli/snapshot_commands.h"
 #include "vmm/cli/syscall_fault.h"
 #include "vmm/control/controller.h"
@@ -74,6 +79,11 @@ Result<std::string> read_text_file(const std::string& object, const std::string&
   }
 }
 
+/// What `wisp run` asks for, as a configuration file.
+std::string configuration_text(const FullConfig& machine) {
+  return api::reply_body(Reply(machine));
+}
+
 /// The parts of the process, made in order and never taken apart: the process ends by _exit.
 class Monitor final : public EventHandler {
  public:
@@ -89,7 +99,11 @@ class Monitor final : public EventHandler {
     }
     if (Status status = configure_from_file(); !status.ok()) {
       (void)controller_->metrics_sink().flush();
-      return fail(ExitCode::GenericError, status.error().text());
+      const ExitCode code = fail(ExitCode::GenericError, status.error().text());
+      if (options_.machine) {
+        std::fputs("`wisp doctor` tells whether this host can run machines.\n", stderr);
+      }
+      return code;
     }
     loop_->run();
     return finish();
@@ -117,6 +131,9 @@ class Monitor final : public EventHandler {
     record_start_times();
     if (options_.api == ApiUse::On) {
       (void)WISP_TRY(start_api());
+    }
+    if (options_.console == ConsoleUse::Interactive) {
+      keys_ = WISP_TRY(ConsoleKeys::take_over_terminal(*loop_, [this] { end(ExitCode::Ok); }));
     }
     // After the API's threads, which need other calls than this one; before anything of a client or a file is looked
     // at.
@@ -191,19 +208,22 @@ class Monitor final : public EventHandler {
   }
 
   Status configure_from_file() {
-    if (!options_.config_file) {
+    if (!options_.config_file && !options_.machine) {
       return {};
     }
-    const std::string text = WISP_TRY(read_text_file("configuration file", *options_.config_file));
+    const bool is_run = options_.machine.has_value();
+    const char* const configuring = is_run ? "" : "Configuration for VMM from one single json failed: ";
+    const char* const starting = is_run ? "" : "Could not Start MicroVM from one single json: ";
+    const std::string text = is_run ? configuration_text(*options_.machine)
+                                    : WISP_TRY(read_text_file("configuration file", *options_.config_file));
     auto commands = parse_config_file(text);
     if (!commands.ok()) {
-      return std::move(commands).error().with_prefix("Configuration for VMM from one single json failed: ");
+      return std::move(commands).error().with_prefix(configuring);
     }
     for (Command& command : std::move(commands).value().commands) {
-      (void)WISP_TRY(
-          submit_and_expect_success(std::move(command), "Configuration for VMM from one single json failed: "));
+      (void)WISP_TRY(submit_and_expect_success(std::move(command), configuring));
     }
-    return submit_and_expect_success(InstanceStart{}, "Could not Start MicroVM from one single json: ");
+    return submit_and_expect_success(InstanceStart{}, starting);
   }
 
   Status submit_and_expect_success(Command command, const char* prefix) {
@@ -250,8 +270,18 @@ class Monitor final : public EventHandler {
       WISP_LOG(Info, "wisp exiting successfully. exit_code=0");
     } else {
       WISP_LOG(Error, "wisp exiting with error. exit_code=%d", to_int(exit_code_));
+      tell_why();
     }
     return exit_code_;
+  }
+
+  /// `wisp run` has no log unless asked for.
+  void tell_why() const {
+    if (options_.machine) {
+      std::fprintf(stderr,
+                   "\r\nwisp: the machine has ended, exit code %d. Run it with --log-path FILE to learn why.\r\n",
+                   to_int(exit_code_));
+    }
   }
 
   /// For the signal handler, which can reach nothing but globals.
@@ -264,24 +294,41 @@ class Monitor final : public EventHandler {
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<VmController> controller_;
   std::unique_ptr<ApiServer> api_;
+  std::unique_ptr<ConsoleKeys> keys_;  ///< wisp run on a terminal
 };
 
+ExitCode print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+  return ExitCode::Ok;
+}
+
 ExitCode main_with(std::span<char* const> words) {
-  if (const auto answer = early_answer(words)) {
-    std::fputs(answer->c_str(), stdout);
-    std::fflush(stdout);
-    return ExitCode::Ok;
+  for (const auto& answer : {command_help(words), early_answer(words)}) {
+    if (answer) {
+      return print(*answer);
+    }
   }
-  if (const auto code = run_snapshot_command(words)) {
-    return *code;
+  for (const auto run : {run_snapshot_command, run_help_command}) {
+    if (const auto code = run(words)) {
+      return *code;
+    }
   }
-  auto options = parse_options(words);
-  if (!options.ok()) {
-    std::fprintf(stderr, "%s\n", options.error().text.c_str());
-    return options.error().code;
+  const std::string_view command = words.empty() ? "" : words[0];
+  if (command == "doctor") {
+    return run_doctor_command(words.subspan(1), api::doctor_report_json);
+  }
+  auto parsed = command == "run" ? parse_run_options(words.subspan(1)) : parse_options(words);
+  if (!parsed.ok()) {
+    std::fprintf(stderr, "%s\n", parsed.error().text.c_str());
+    return parsed.error().code;
+  }
+  Options options = std::move(parsed).value();
+  if (options.print_config == PrintConfig::Yes) {
+    return print(configuration_text(*options.machine) + "\n");
   }
   // Leaked on purpose: vCPU and API threads may still use its parts when the process ends by _exit.
-  auto* monitor = new Monitor(std::move(options).value());
+  auto* monitor = new Monitor(std::move(options));
   return monitor->run();
 }
 

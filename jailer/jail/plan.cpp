@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "jailer/jail/arguments.h"
 #include "vmm/base/arguments.h"
 #include "vmm/base/instance_id.h"
 #include "vmm/base/version.h"
@@ -10,26 +11,6 @@
 namespace wisp {
 namespace {
 
-using enum ArgumentKind;
-
-constexpr std::array kSpecs = {
-    ArgumentSpec{"cgroup", RepeatedValue, "FILE=VALUE", "a cgroup file and its value, as cpuset.cpus=0-3 (repeatable)"},
-    ArgumentSpec{"cgroup-version", Value, "1|2", "which cgroup hierarchy --cgroup is about (default 1)"},
-    ArgumentSpec{"chroot-base-dir", Value, "DIR", "where jails are made; must exist (default /srv/jailer)"},
-    ArgumentSpec{"daemonize", Switch, nullptr, "own session, standard streams to /dev/null; the jailer returns"},
-    ArgumentSpec{"devices", Value, "LIST", "of kvm, tun, userfaultfd, disk; or none (default kvm,tun,userfaultfd)"},
-    ArgumentSpec{"dry-run", Switch, nullptr, "checks everything, prints what would be done, changes nothing"},
-    ArgumentSpec{"exec-file", Value, "PATH", "the monitor's program (required)"},
-    ArgumentSpec{"gid", Value, "GID", "group id of the monitor (required)"},
-    ArgumentSpec{"id", Value, "ID", "instance id: 1 to 64 letters, digits and dashes (required)"},
-    ArgumentSpec{"netns", Value, "PATH", "network namespace to join"},
-    ArgumentSpec{"new-pid-ns", Switch, nullptr, "the monitor becomes process 1 of its own PID namespace"},
-    ArgumentSpec{"parent-cgroup", Value, "PATH", "cgroup above the jail's, relative (default: the program's name)"},
-    ArgumentSpec{"resource-limit", RepeatedValue, "NAME=N", "fsize=BYTES or no-file=COUNT (default 2048; repeatable)"},
-    ArgumentSpec{"uid", Value, "UID", "user id of the monitor (required)"},
-    ArgumentSpec{"version", Switch, nullptr, "prints the version"},
-    ArgumentSpec{"help", Switch, nullptr, "prints this text (also -h)"},
-};
 constexpr std::array kRequired = {"id", "exec-file", "uid", "gid"};
 
 Error refuse(std::string text) {
@@ -193,7 +174,7 @@ Result<DeviceChoice> parse_devices(const std::string& text) {
 
 std::optional<std::string> early_jailer_answer(std::span<char* const> words) {
   if (mentions(words, "--help") || mentions(words, "-h")) {
-    return usage("wisp-jailer", "starts the wisp monitor in confinement; arguments after -- go to the monitor", kSpecs);
+    return help_text(kJailerPage);
   }
   if (mentions(words, "--version")) {
     return std::string("Jailer v") + kWispVersion + "\n";
@@ -202,7 +183,7 @@ std::optional<std::string> early_jailer_answer(std::span<char* const> words) {
 }
 
 Result<JailPlan> plan_jail(std::span<char* const> words) {
-  auto arguments = Arguments::parse(kSpecs, words);
+  auto arguments = Arguments::parse(kJailerPage.arguments, words);
   if (!arguments.ok()) {
     return std::move(arguments).error().with_prefix("Failed to parse arguments: ");
   }

@@ -15,6 +15,7 @@ LAYERS = {
     "jailer/seccomp": 1,
     "vmm/bus": 2, "vmm/kvm": 2, "virtio/limit": 2, "jailer/jail": 2,
     "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3, "snapshot/image": 3,
+    "vmm/doctor": 3,
     "virtio/block": 4, "virtio/net": 4, "virtio/vsock": 4, "virtio/balloon": 4, "virtio/rng": 4, "virtio/pmem": 4,
     "virtio/mem": 4, "vmm/legacy": 4,
     "vmm/machine": 5,

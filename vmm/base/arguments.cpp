@@ -94,18 +94,4 @@ bool mentions(std::span<char* const> words, const char* word) {
   return false;
 }
 
-std::string usage(const char* program, const char* summary, std::span<const ArgumentSpec> specs) {
-  constexpr std::size_t kHelpColumn = 38;
-  std::string text = std::string(program) + ": " + summary + "\n\nUsage: " + program + " [arguments]\n\n";
-  for (const ArgumentSpec& spec : specs) {
-    std::string line = std::string("  --") + spec.name;
-    if (spec.kind != ArgumentKind::Switch) {
-      line += std::string(" <") + spec.value_name + ">";
-    }
-    line.resize(std::max(line.size() + 1, kHelpColumn), ' ');
-    text += line + spec.help + "\n";
-  }
-  return text;
-}
-
 }  // namespace wisp

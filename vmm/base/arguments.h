@@ -1,6 +1,6 @@
 // Arguments: a command line of `--name value` pairs and switches, checked against a table.
 //
-//   constexpr ArgumentSpec kSpecs[] = {{"api-sock", ArgumentKind::Value, "PATH", "the API socket"}, ...};
+//   constexpr ArgumentSpec kSpecs[] = {{.name = "api-sock", .kind = Value, .value_name = "PATH", ...}, ...};
 //   auto arguments = WISP_TRY(Arguments::parse(kSpecs, argc, argv));
 //   arguments.value("api-sock").value_or(kDefaultSocket);
 //
@@ -25,11 +25,15 @@ enum class ArgumentKind {
   RepeatedValue,  ///< may be given several times; the order is kept
 };
 
+/// One argument: what the parser, the help, the manual page and the shells' completion know of it.
 struct ArgumentSpec {
   const char* name;  ///< without the dashes
-  ArgumentKind kind;
-  const char* value_name;  ///< for the usage text
-  const char* help;
+  ArgumentKind kind = ArgumentKind::Switch;
+  /// What the value is: PATH and names that end in PATH are completed as files, "a|b" is a choice.
+  const char* value_name = nullptr;
+  const char* help = nullptr;      ///< what it does, with the unit; whole sentences
+  const char* fallback = nullptr;  ///< the default in words; for a Value only, nullptr: the argument is required
+  const char* example = nullptr;   ///< the value in an example; for a Value only
   const char* needs = nullptr;     ///< another argument that must be there too
   const char* excludes = nullptr;  ///< another argument that must not
 };
@@ -54,6 +58,5 @@ class Arguments {
 
 /// Does `word` stand anywhere before `--`? --help and --version count even when other words are wrong.
 bool mentions(std::span<char* const> words, const char* word);
-std::string usage(const char* program, const char* summary, std::span<const ArgumentSpec> specs);
 
 }  // namespace wisp

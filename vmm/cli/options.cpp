@@ -14,32 +14,150 @@ namespace {
 using enum ArgumentKind;
 
 constexpr std::array kSpecs = {
-    ArgumentSpec{"api-sock", Value, "PATH", "Unix socket of the REST API (default /run/firecracker.socket)"},
-    ArgumentSpec{"boot-timer", Switch, nullptr, "adds the boot-time marker device at 0xc0000000"},
-    ArgumentSpec{"config-file", Value, "PATH", "configures the machine from a JSON file and starts it"},
-    ArgumentSpec{"describe-snapshot", Value, "PATH", "prints what a snapshot's state file holds"},
-    ArgumentSpec{"enable-pci", Switch, nullptr, "not supported yet"},
-    ArgumentSpec{"http-api-max-payload-size", Value, "BYTES", "largest body of an API request (default 51200)"},
-    ArgumentSpec{"id", Value, "ID", "instance id: 1 to 64 letters, digits and dashes"},
-    ArgumentSpec{"level", Value, "LEVEL", "Off, Error, Warn, Info, Debug or Trace (default Info)"},
-    ArgumentSpec{"log-path", Value, "PATH", "file or FIFO for the log (default standard output)"},
-    ArgumentSpec{"metadata", Value, "PATH", "JSON file that fills the metadata store at the start"},
-    ArgumentSpec{"metrics-path", Value, "PATH", "file or FIFO for the metrics"},
-    ArgumentSpec{"mmds-size-limit", Value, "BYTES", "largest metadata store (default: as for API requests)"},
-    ArgumentSpec{"module", Value, "PREFIX", "logs only source files whose path begins with this"},
-    ArgumentSpec{"no-api", Switch, nullptr, "no API socket; needs --config-file", "config-file"},
-    ArgumentSpec{"no-seccomp", Switch, nullptr, "runs without system call filters (not for strangers' guests)", nullptr,
-                 "seccomp-filter"},
-    ArgumentSpec{"parent-cpu-time-us", Value, "US", "CPU time of the parent, for the start-up metric"},
-    ArgumentSpec{"seccomp-filter", Value, "PATH", "not supported yet"},
-    ArgumentSpec{"show-level", Switch, nullptr, "shows the level in every log line"},
-    ArgumentSpec{"show-log-origin", Switch, nullptr, "shows file and line in every log line"},
-    ArgumentSpec{"snapshot-version", Switch, nullptr, "prints the version of the snapshot format"},
-    ArgumentSpec{"start-time-cpu-us", Value, "US", "CPU time at the jailer's start, for the start-up metric"},
-    ArgumentSpec{"start-time-us", Value, "US", "monotonic time at the jailer's start, for the start-up metric"},
-    ArgumentSpec{"version", Switch, nullptr, "prints the version"},
-    ArgumentSpec{"help", Switch, nullptr, "prints this text (also -h)"},
+    ArgumentSpec{.name = "api-sock",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "Unix socket of the REST API; at most 107 bytes. The file must not exist yet and stays after "
+                         "the end.",
+                 .fallback = "/run/firecracker.socket",
+                 .example = "/tmp/vm1.sock"},
+    ArgumentSpec{.name = "boot-timer",
+                 .help =
+                     "Adds the boot-time marker device at 0xc0000000: the guest writes 123 there, the log tells how "
+                     "long it took."},
+    ArgumentSpec{.name = "config-file",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "Configures the machine from a JSON file and starts it; at most 1 MiB. What GET /vm/config "
+                         "answers is such a file.",
+                 .fallback = "none, the API configures",
+                 .example = "vm.json"},
+    ArgumentSpec{.name = "describe-snapshot",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "Prints what a snapshot's state file holds, and ends. The first line is the version alone.",
+                 .fallback = "none",
+                 .example = "vm.state"},
+    ArgumentSpec{.name = "enable-pci", .help = "Is refused: this version has no PCI transport."},
+    ArgumentSpec{.name = "http-api-max-payload-size",
+                 .kind = Value,
+                 .value_name = "BYTES",
+                 .help = "The largest body of an API request.",
+                 .fallback = "51200",
+                 .example = "1000000"},
+    ArgumentSpec{.name = "id",
+                 .kind = Value,
+                 .value_name = "ID",
+                 .help = "Instance id: 1 to 64 ASCII letters, digits and dashes. Log lines and GET / show it.",
+                 .fallback = "anonymous-instance",
+                 .example = "vm-7"},
+    ArgumentSpec{.name = "level",
+                 .kind = Value,
+                 .value_name = "Off|Error|Warn|Info|Debug|Trace",
+                 .help = "The least severe log lines that are written.",
+                 .fallback = "Info",
+                 .example = "Debug"},
+    ArgumentSpec{.name = "log-path",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "File or FIFO for the log; its folder must exist. Lines are added.",
+                 .fallback = "standard output",
+                 .example = "/var/log/vm1.log"},
+    ArgumentSpec{.name = "metadata",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "JSON file that fills the metadata store at the start.",
+                 .fallback = "none, the store is empty",
+                 .example = "metadata.json"},
+    ArgumentSpec{.name = "metrics-path",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "File or FIFO for the metrics, a JSON line a minute.",
+                 .fallback = "none",
+                 .example = "/var/log/vm1.metrics"},
+    ArgumentSpec{.name = "mmds-size-limit",
+                 .kind = Value,
+                 .value_name = "BYTES",
+                 .help = "The largest metadata store.",
+                 .fallback = "as --http-api-max-payload-size",
+                 .example = "204800"},
+    ArgumentSpec{.name = "module",
+                 .kind = Value,
+                 .value_name = "PREFIX",
+                 .help = "Logs only what source files say whose path begins with this.",
+                 .fallback = "none, all files",
+                 .example = "virtio/net"},
+    ArgumentSpec{.name = "no-api",
+                 .help = "No API socket: the machine is what the file says, and ends with the guest.",
+                 .needs = "config-file"},
+    ArgumentSpec{.name = "no-seccomp",
+                 .help = "Runs without system call filters. Never for strangers' guests.",
+                 .excludes = "seccomp-filter"},
+    ArgumentSpec{.name = "parent-cpu-time-us",
+                 .kind = Value,
+                 .value_name = "MICROSECONDS",
+                 .help = "CPU time of the parent process, for the start-up metric; wisp-jailer gives it.",
+                 .fallback = "0",
+                 .example = "1200"},
+    ArgumentSpec{.name = "seccomp-filter",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "Is refused: this version has no custom filters.",
+                 .fallback = "the built-in filters",
+                 .example = "filters.bpf"},
+    ArgumentSpec{.name = "show-level", .help = "Shows the level in every log line."},
+    ArgumentSpec{.name = "show-log-origin", .help = "Shows source file and line in every log line."},
+    ArgumentSpec{.name = "snapshot-version", .help = "Prints the version of the snapshot format, and ends."},
+    ArgumentSpec{
+        .name = "start-time-cpu-us",
+        .kind = Value,
+        .value_name = "MICROSECONDS",
+        .help = "CPU time of the process at the jailer's start, for the start-up metric; wisp-jailer gives it.",
+        .fallback = "none",
+        .example = "900"},
+    ArgumentSpec{.name = "start-time-us",
+                 .kind = Value,
+                 .value_name = "MICROSECONDS",
+                 .help = "Monotonic time of the jailer's start, for the start-up metric; wisp-jailer gives it.",
+                 .fallback = "none",
+                 .example = "81726354"},
+    ArgumentSpec{.name = "version", .help = "Prints the version, and ends."},
+    ArgumentSpec{.name = "help", .help = "Prints this text (also -h), and ends."},
 };
+
+constexpr std::array kSynopsis = {"[--api-sock PATH] [OPTION...]", "--config-file PATH [--no-api] [OPTION...]",
+                                  "COMMAND [ARGUMENT...]"};
+constexpr std::array kDescription = {
+    "One process runs one virtual machine with only virtio devices on KVM. Without a command it is the monitor for "
+    "programs: it opens the API socket and waits for requests, which are those of Firecracker 1.17, as are its "
+    "options. "
+    "`wisp run` is the same monitor for people.",
+    "The guest's serial console is standard input and output. A process that runs strangers' guests belongs into "
+    "wisp-jailer(8). `wisp COMMAND --help` explains a command.",
+};
+constexpr std::array kCommands = {
+    ManualWord{"run", "--kernel PATH ...", "Boots a kernel and a root file system to a console."},
+    ManualWord{"doctor", nullptr, "Checks whether this host can run machines, and says what to change."},
+    ManualWord{"snapshot", "describe|check|merge ...", "Looks at the files of a snapshot, and merges them."},
+    ManualWord{"completion", "bash|zsh|fish", "Prints the shell's completion for wisp and wisp-jailer."},
+    ManualWord{"help", "[COMMAND]", "Prints the help of a command, or its manual page."},
+};
+constexpr std::array kExamples = {
+    ManualExample{"wisp doctor", "Is this host ready?"},
+    ManualExample{"wisp run --kernel vmlinux --rootfs root.ext4", "A guest with its console on this terminal."},
+    ManualExample{"wisp --api-sock /tmp/vm1.sock", "A monitor that waits for requests."},
+    ManualExample{"wisp --no-api --config-file vm.json", "A machine from a file, without an API."},
+};
+constexpr std::array kExits = {
+    ManualExit{"0", "the guest asked for a reset or power-off; --help, --version"},
+    ManualExit{"1", "the configuration or the start failed, or the guest's processor cannot go on (a triple fault)"},
+    ManualExit{"148", "a thread made a system call that its filter forbids"},
+    ManualExit{"149, 150, 151, 154, 156, 157", "SIGBUS, SIGSEGV, SIGXFSZ, SIGXCPU, SIGHUP, SIGILL"},
+    ManualExit{"152", "a value on the command line means nothing (--level)"},
+    ManualExit{"153", "the command line was wrong"},
+};
+constexpr std::array kSeeAlso = {"wisp-run(1)",        "wisp-doctor(1)", "wisp-snapshot(1)",
+                                 "wisp-completion(1)", "wisp-help(1)",   "wisp-jailer(8)"};
 
 constexpr std::array kUnsupported = {"enable-pci", "seccomp-filter"};
 
@@ -54,17 +172,6 @@ constexpr std::array kLevels = {LevelName{"off", LogLevel::Off},     LevelName{"
 
 OptionsError argument_error(const std::string& text) {
   return {ExitCode::ArgumentParsing, "Arguments parsing error: " + text + " \n\nFor more information try --help."};
-}
-
-std::optional<LogLevel> parse_level(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  for (const LevelName& each : kLevels) {
-    if (text == each.name) {
-      return each.level;
-    }
-  }
-  return std::nullopt;
 }
 
 /// The numeric arguments and where their values go.
@@ -121,9 +228,31 @@ OptionsResult interpret(const Arguments& arguments) {
 
 }  // namespace
 
+constinit const ManualPage kWispPage{
+    .program = "wisp",
+    .summary = "a microVM monitor for KVM, controlled over a REST API on a Unix socket",
+    .synopsis = kSynopsis,
+    .description = kDescription,
+    .words = kCommands,
+    .arguments = kSpecs,
+    .examples = kExamples,
+    .exits = kExits,
+    .see_also = kSeeAlso};
+
+std::optional<LogLevel> parse_level(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  for (const LevelName& each : kLevels) {
+    if (text == each.name) {
+      return each.level;
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> early_answer(std::span<char* const> words) {
   if (mentions(words, "--help") || mentions(words, "-h")) {
-    return usage("wisp", "a microVM monitor for KVM, controlled over a REST API on a Unix socket", kSpecs);
+    return help_text(kWispPage);
   }
   if (mentions(words, "--version")) {
     return std::string("wisp v") + kWispVersion + "\n\n";

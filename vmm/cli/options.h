@@ -8,7 +8,9 @@
 #include <variant>
 
 #include "vmm/base/exit_code.h"
+#include "vmm/base/manual.h"
 #include "vmm/config/boot_timer.h"
+#include "vmm/config/command.h"
 #include "vmm/config/observe.h"
 
 namespace wisp {
@@ -18,6 +20,12 @@ inline constexpr std::uint64_t kDefaultMaxPayloadBytes = 51'200;
 
 enum class ApiUse { Off, On };
 enum class SeccompUse { Off, On };
+/// Who sits in front of the serial console.
+enum class ConsoleUse {
+  Plain,        ///< whoever has standard input and output, as the peer does it
+  Interactive,  ///< wisp run: a person; Ctrl-A is looked at first
+};
+enum class PrintConfig { No, Yes };
 
 struct Options {
   std::string instance_id = "anonymous-instance";
@@ -34,6 +42,10 @@ struct Options {
   std::optional<std::uint64_t> start_time_us;
   std::optional<std::uint64_t> start_time_cpu_us;
   std::uint64_t parent_cpu_time_us = 0;
+  /// wisp run: the machine that the command line describes; takes the way of a configuration file.
+  std::optional<FullConfig> machine;
+  ConsoleUse console = ConsoleUse::Plain;
+  PrintConfig print_config = PrintConfig::No;
 };
 
 /// Why the program does not start, with the code to exit with.
@@ -55,8 +67,12 @@ class OptionsResult {
   std::variant<Options, OptionsError> state_;
 };
 
+extern const ManualPage kWispPage;
+
 /// The text for --help, -h or --version, which count wherever they stand; nothing when none is there.
 std::optional<std::string> early_answer(std::span<char* const> words);
 OptionsResult parse_options(std::span<char* const> words);
+/// "Off", "error", ...; nothing for a word that is no level.
+std::optional<LogLevel> parse_level(std::string text);
 
 }  // namespace wisp

@@ -15,11 +15,27 @@
 namespace wisp {
 namespace {
 
-constexpr const char* kUsage =
-    "usage: wisp snapshot describe STATE | check STATE | merge BASE DIFF\n\n"
-    "  describe STATE    prints what the state file holds\n"
-    "  check STATE       says whether the snapshot would run on this host, and if not, why\n"
-    "  merge BASE DIFF   copies the pages of the memory file DIFF into the memory file BASE\n";
+constexpr std::array kArguments = {ArgumentSpec{.name = "help", .help = "Prints this text (also -h)."}};
+constexpr std::array kSynopsis = {"describe STATE", "check STATE", "merge BASE DIFF"};
+constexpr std::array kDescription = {
+    "Looks at the files of a snapshot, or merges them, without a machine. STATE is the file that snapshot_path named, "
+    "BASE and DIFF are memory files (mem_file_path)."};
+constexpr std::array kWords = {
+    ManualWord{"describe", "STATE", "Prints what the state file holds. The first line is its version."},
+    ManualWord{"check", "STATE", "Says whether the snapshot would run on this host, and if not, why."},
+    ManualWord{"merge", "BASE DIFF", "Copies the pages of the memory file DIFF into the memory file BASE."},
+};
+constexpr std::array kExamples = {
+    ManualExample{"wisp snapshot describe vm.state", "What is in it?"},
+    ManualExample{"wisp snapshot check vm.state && echo good", "Would it run here?"},
+    ManualExample{"wisp snapshot merge vm.mem vm.diff", "vm.mem is then what a full snapshot would have been."},
+};
+constexpr std::array kExits = {
+    ManualExit{"0", "done"},
+    ManualExit{"1", "the file is damaged, cannot be read, or would not run here; the reason is on standard error"},
+    ManualExit{"153", "the command line was wrong"},
+};
+constexpr std::array kSeeAlso = {"wisp(1)"};
 
 using Words = std::span<char* const>;
 
@@ -76,6 +92,17 @@ std::string format_version() {
 
 }  // namespace
 
+constinit const ManualPage kSnapshotPage{.program = "wisp",
+                                         .command = "snapshot",
+                                         .summary = "looks at the files of a snapshot, and merges them",
+                                         .synopsis = kSynopsis,
+                                         .description = kDescription,
+                                         .words = kWords,
+                                         .arguments = kArguments,
+                                         .examples = kExamples,
+                                         .exits = kExits,
+                                         .see_also = kSeeAlso};
+
 std::optional<ExitCode> run_snapshot_command(Words words) {
   for (std::size_t index = 0; index < words.size(); ++index) {
     const std::string_view word = words[index];
@@ -98,7 +125,7 @@ std::optional<ExitCode> run_snapshot_command(Words words) {
       return finish(command.run(rest.subspan(1)));
     }
   }
-  std::fputs(kUsage, stderr);
+  std::fputs("Error: give `wisp snapshot describe STATE`, `check STATE` or `merge BASE DIFF`; see --help\n", stderr);
   return ExitCode::ArgumentParsing;
 }
 

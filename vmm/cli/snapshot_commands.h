@@ -12,8 +12,11 @@
 #include <string>
 
 #include "vmm/base/exit_code.h"
+#include "vmm/base/manual.h"
 
 namespace wisp {
+
+extern const ManualPage kSnapshotPage;
 
 /// Carries the command out and prints its result; nothing when the words ask for something else.
 std::optional<ExitCode> run_snapshot_command(std::span<char* const> words);

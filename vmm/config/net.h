@@ -1,16 +1,14 @@
 // A network interface as the operator asks for it: plain data.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include "vmm/base/mac_address.h"
 #include "vmm/config/limiter.h"
 
 namespace wisp {
-
-using MacAddress = std::array<std::uint8_t, 6>;
 
 /// Section 5.1.4.1: the smallest and largest MTU that a device may state.
 inline constexpr std::uint16_t kMinMtuBytes = 68;

@@ -26,7 +26,8 @@ std::optional<RawTerminal> RawTerminal::enter(FdRef terminal) {
   }
   former_settings = settings;
   terminal_fd = terminal.raw();
-  settings.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
+  settings.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG | IEXTEN);
+  settings.c_iflag &= ~static_cast<tcflag_t>(ICRNL | IXON);  // Enter is a carriage return, Ctrl-S and Ctrl-Q are keys
   if (::tcsetattr(terminal.raw(), TCSANOW, &settings) != 0) {
     return std::nullopt;
   }

@@ -1,7 +1,8 @@
 // RawTerminal: hands the keyboard to the guest for as long as it lives.
 //
-// Echo, line editing and the keys that send signals are the guest's business then. The former settings come back when
-// the object goes, or at exit() if it is still there; restore() may also be called from a signal handler.
+// Echo, line editing, the keys that send signals or stop the output, and what Enter means are the guest's business
+// then. The former settings come back when the object goes, or at exit() if it is still there; restore() may also be
+// called from a signal handler.
 #pragma once
 
 #include <optional>

@@ -2,28 +2,11 @@
 
 #include <catch2/catch.hpp>
 #include <string>
-#include <vector>
+
+#include "tests/unit/cli/words.h"
 
 namespace wisp {
 namespace {
-
-/// A command line whose words outlive the parse.
-class Words {
- public:
-  Words(std::initializer_list<const char*> words) {
-    for (const char* word : words) {
-      storage_.emplace_back(word);
-    }
-    for (auto& word : storage_) {
-      pointers_.push_back(word.data());
-    }
-  }
-  std::span<char* const> view() const { return pointers_; }
-
- private:
-  std::vector<std::string> storage_;
-  std::vector<char*> pointers_;
-};
 
 int exit_code_for(std::initializer_list<const char*> words) {
   const Words line(words);

@@ -21,6 +21,10 @@ struct PseudoTerminal {
       path = ::ptsname(master.raw());
     }
   }
+  tcflag_t input_flags() const {
+    termios settings{};
+    return ::tcgetattr(master.raw(), &settings) == 0 ? settings.c_iflag : 0;
+  }
   tcflag_t local_flags() const {
     termios settings{};
     return ::tcgetattr(master.raw(), &settings) == 0 ? settings.c_lflag : 0;
@@ -45,6 +49,20 @@ bool in_foreground(const PseudoTerminal& terminal, Story story) {
   }
   int status = 0;
   return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST_CASE("Enter, Ctrl-S and Ctrl-Q reach the guest as they are, and mean what they did afterwards") {
+  const PseudoTerminal terminal;
+  REQUIRE(terminal.available);
+  CHECK(in_foreground(terminal, [&](const Fd& slave) {
+    const tcflag_t before = terminal.input_flags();
+    bool good = (before & ICRNL) != 0;
+    {
+      const auto raw = RawTerminal::enter(slave.ref());
+      good = good && raw.has_value() && (terminal.input_flags() & (ICRNL | IXON)) == 0;
+    }
+    return good && terminal.input_flags() == before;
+  }));
 }
 
 TEST_CASE("Entering turns off echo, line editing and signal keys; leaving puts them back") {
