@@ -62,7 +62,8 @@ constexpr std::array kArguments = {
     ArgumentSpec{.name = "tap",
                  .kind = RepeatedValue,
                  .value_name = "DEVICE[:MAC]",
-                 .help = "A network interface on this TAP of the host, which must exist: eth0, eth1 and so on.",
+                 .help = "A network interface, eth0, eth1 and so on, on this TAP of the host. One that does not exist is made if "
+                         "the user may do that, and goes with the machine.",
                  .fallback = "none",
                  .example = "tap0:06:00:00:00:00:01"},
     ArgumentSpec{.name = "vsock",
