@@ -141,8 +141,13 @@ std::string zsh_argument(const ArgumentSpec& spec) {
   return quoted(text);
 }
 
+/// Not "_wisp", which is the name that zsh gives to the file as a whole.
+std::string zsh_name(const ManualPage& page) {
+  return "_page" + function_name(page);
+}
+
 std::string zsh_page(const ManualPage& page) {
-  std::string text = function_name(page) + "() {\n  _arguments";
+  std::string text = zsh_name(page) + "() {\n  _arguments";
   for (const ArgumentSpec& spec : page.arguments) {
     text += " \\\n    " + zsh_argument(spec);
   }
@@ -197,11 +202,11 @@ std::string zsh_completion(Pages pages) {
   for (const ManualPage* page : pages) {
     text += zsh_page(*page);
     if (page->command != nullptr) {
-      commands += std::string("  ") + page->command + ") shift words; ((CURRENT--)); " + function_name(*page) + " ;;\n";
+      commands += std::string("  ") + page->command + ") shift words; ((CURRENT--)); " + zsh_name(*page) + " ;;\n";
     }
   }
-  return text + "if [[ $service == wisp-jailer ]]; then\n  _wisp_jailer\n  return\nfi\ncase ${words[2]} in\n" +
-         commands + "  *) _wisp ;;\nesac\n";
+  return text + "if [[ $service == wisp-jailer ]]; then\n  _page_wisp_jailer\n  return\nfi\ncase ${words[2]} in\n" +
+         commands + "  *) _page_wisp ;;\nesac\n";
 }
 
 std::string fish_completion(Pages pages) {
