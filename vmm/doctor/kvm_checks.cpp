@@ -132,7 +132,7 @@ Finding check_optional(const Host& host) {
                         ? ok("KVM has all " + std::to_string(wanted.size()) + " capabilities that wisp can use")
                         : warning("KVM lacks " + text::join(found.missing, ", ") +
                                       "; without it there is no: " + text::join(found.lost, "; "),
-                                  "use a newer kernel, or do without");
+                                  "a newer kernel or processor may have it; wisp does without");
   finding.details = found.details;
   return finding;
 }
