@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "vmm/base/arguments.h"
+#include "vmm/base/instance_id.h"
 #include "vmm/cli/process.h"
 
 namespace wisp {
@@ -59,13 +60,15 @@ constexpr std::array kArguments = {
                          "takes the last of two that contradict each other.",
                  .fallback = "none",
                  .example = "'quiet ip=10.0.0.2::10.0.0.1:255.255.255.0::eth0:off'"},
-    ArgumentSpec{.name = "tap",
-                 .kind = RepeatedValue,
-                 .value_name = "DEVICE[:MAC]",
-                 .help = "A network interface, eth0, eth1 and so on, on this TAP of the host. One that does not exist is made if "
-                         "the user may do that, and goes with the machine.",
-                 .fallback = "none",
-                 .example = "tap0:06:00:00:00:00:01"},
+    ArgumentSpec{
+        .name = "tap",
+        .kind = RepeatedValue,
+        .value_name = "DEVICE[:MAC]",
+        .help =
+            "A network interface, eth0, eth1 and so on, on this TAP of the host. One that does not exist is made if "
+            "the user may do that, and goes with the machine.",
+        .fallback = "none",
+        .example = "tap0:06:00:00:00:00:01"},
     ArgumentSpec{.name = "vsock",
                  .kind = Value,
                  .value_name = "CID:PATH",
