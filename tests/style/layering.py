@@ -42,7 +42,7 @@ ONLY_IN = {
     "httplib.h": ("api/",),
     "liburing.h": ("vmm/events/",),
     "sodium.h": ("virtio/mmds/",),
-    "seccomp.h": ("jailer/seccomp/",),
+    "seccomp.h": ("jailer/seccomp/", "vmm/doctor/"),
     "linux/kvm.h": ("vmm/kvm/", "vmm/arch/", "jailer/seccomp/policy/"),
 }
 

@@ -9,8 +9,6 @@
 //   auto cpuid = prefetch.take(system);      // waits; asks `system` when there is nothing to take (any more)
 #pragma once
 
-#include <linux/kvm.h>
-
 #include <optional>
 #include <vector>
 
