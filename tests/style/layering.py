@@ -17,7 +17,7 @@ LAYERS = {
     "virtio/core": 3, "vmm/arch/x86_64": 3, "virtio/mmds": 3, "snapshot/image": 3,
     "vmm/doctor": 3,
     "virtio/block": 4, "virtio/net": 4, "virtio/vsock": 4, "virtio/balloon": 4, "virtio/rng": 4, "virtio/pmem": 4,
-    "virtio/mem": 4, "vmm/legacy": 4,
+    "virtio/mem": 4, "virtio/vhost": 4, "vmm/legacy": 4,
     "vmm/machine": 5,
     "vmm/control": 6,
     "api": 7, "vmm/cli": 7,
@@ -28,7 +28,7 @@ FORBIDDEN = {
     "api": ("vmm/kvm", "vmm/machine", "vmm/control", "vmm/bus", "vmm/arch", "vmm/memory", "virtio", "vmm/legacy"),
     "virtio/core": ("vmm/kvm", "vmm/arch"),
     **{f"virtio/{device}": ("vmm/kvm", "vmm/arch", "vmm/legacy")
-       for device in ("block", "net", "vsock", "balloon", "rng", "pmem", "mem", "mmds", "limit")},
+       for device in ("block", "net", "vsock", "balloon", "rng", "pmem", "mem", "vhost", "mmds", "limit")},
     "vmm/legacy": ("vmm/kvm", "virtio/core"),
     "vmm/events": ("vmm/memory/guest_memory.h",),
     "vmm/bus": ("vmm/kvm", "virtio"),

@@ -44,7 +44,7 @@ QueueConfigDefect QueueConfig::check(const GuestMemory& memory, RingParts& parts
   if (!table || !available_ring || !used_ring) {
     return QueueConfigDefect::OutsideMemory;
   }
-  parts = {static_cast<std::uint16_t>(size_), *table, *available_ring, *used_ring};
+  parts = {static_cast<std::uint16_t>(size_), *table, *available_ring, *used_ring, {descriptors, available, used}};
   return QueueConfigDefect::None;
 }
 

@@ -68,6 +68,8 @@ class QueueDevice : public VirtioDevice {
   bool has_queue(std::size_t index) const { return index < queues_.size() && queues_[index].has_value(); }
   VirtQueue& queue_at(std::size_t index) { return *queues_[index]; }
   const GuestMemory& memory() const { return *memory_; }
+  std::uint64_t negotiated_features() const { return features_; }
+  InterruptLine& interrupt() { return *interrupt_; }
   bool negotiated(std::uint64_t feature_bits) const { return (features_ & feature_bits) == feature_bits; }
   TransportSignals& signals() { return *signals_; }
   const std::string& name() const { return name_; }

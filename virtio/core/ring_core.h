@@ -23,11 +23,19 @@
 namespace wisp {
 
 /// The ring's three parts, checked: alignment, size and place.
+/// Where the driver has put the parts, for who walks the ring instead of us (virtio/vhost).
+struct RingAddresses {
+  GuestAddress descriptors;
+  GuestAddress available;
+  GuestAddress used;
+};
+
 struct RingParts {
   std::uint16_t size = 0;
   ReadableSlice descriptors;
   ReadableSlice available;
   WritableSlice used;
+  RingAddresses addresses = {};
 };
 
 struct QueueEmpty {};
@@ -60,6 +68,7 @@ class RingCore {
     return {store_.get() + std::size_t{head} * kMaxSegments, kMaxSegments};
   }
   std::uint16_t size() const { return parts_.size; }
+  const RingAddresses& addresses() const { return parts_.addresses; }
   std::uint16_t next_available() const { return next_available_; }
   std::uint16_t next_used() const { return next_used_; }
   std::uint16_t backlog_count() const { return static_cast<std::uint16_t>(seen_available_ - next_available_); }

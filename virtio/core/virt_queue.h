@@ -36,6 +36,7 @@ class VirtQueue {
   [[nodiscard]] Backlog enable_notifications() { return core_->enable_notifications(); }
 
   std::uint16_t size() const { return core_->size(); }
+  const RingAddresses& addresses() const { return core_->addresses(); }
   /// Chains that were seen as available but not popped yet.
   std::uint16_t backlog_count() const { return core_->backlog_count(); }
   /// Chains that were popped and have not ended.

@@ -23,9 +23,12 @@ struct DriveConfig {
   CacheType cache_type = CacheType::Unsafe;
   IoEngine io_engine = IoEngine::Sync;
   RateLimiterConfig limits = {};
+  /// Of a vhost-user back end, which then has the disk: no path, engine, limits or read-only of ours.
+  std::optional<std::string> socket = {};
 };
 
-/// PATCH of a running machine's drive: what is absent stays.
+/// PATCH of a running machine's drive: what is absent stays. One with nothing but the id asks a vhost-user back end for
+/// its capacity again.
 struct DrivePatch {
   std::string drive_id;
   std::optional<std::string> path_on_host;

@@ -26,7 +26,7 @@ class Configuration {
   };
   struct Drive {
     DriveConfig config;
-    std::optional<DiskFile> disk;  ///< until the machine has it
+    std::optional<DiskFile> disk;  ///< until the machine has it; never for a vhost-user back end
   };
   struct NetworkInterface {
     NetConfig config;

@@ -235,7 +235,11 @@ Result<VmSpec> VmController::make_spec() {
   VmSpec spec{.cpuid = cpuid_, .machine = configuration_.machine(), .custom_template = configuration_.cpu_template()};
   // The machine gets descriptors of its own, so that a failed start leaves the configuration whole.
   for (const auto& drive : configuration_.drives()) {
-    spec.drives.push_back(DriveInput{drive.config, WISP_TRY(drive.disk->duplicate())});
+    std::optional<DiskFile> disk;
+    if (drive.disk) {
+      disk = WISP_TRY(drive.disk->duplicate());
+    }
+    spec.drives.push_back(DriveInput{drive.config, std::move(disk)});
   }
   for (const auto& interface : configuration_.network_interfaces()) {
     spec.network_interfaces.push_back(NetInput{interface.config, WISP_TRY(interface.tap->duplicate())});

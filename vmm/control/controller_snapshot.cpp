@@ -28,6 +28,22 @@ Status apply(std::vector<Entry>& entries, std::string Entry::*id, std::string En
   return {};
 }
 
+/// Their state is in another process.
+Status check_drives_can_be_saved(const FullConfig& config) {
+  std::string names;
+  for (const DriveConfig& drive : config.drives) {
+    if (drive.socket) {
+      names += (names.empty() ? "" : ", ") + ("vhost-user-block(id: " + drive.drive_id + ")");
+    }
+  }
+  if (names.empty()) {
+    return {};
+  }
+  return Error(
+      ErrorCode::Unsupported,
+      "Cannot save the microVM state: Operation not allowed: Devices without snapshot support are present: " + names);
+}
+
 /// Puts the host resources of today in the place of those that the machine was captured with.
 Status apply_overrides(FullConfig& config, const SnapshotLoadConfig& load) {
   (void)WISP_TRY(apply(config.network_interfaces, &NetConfig::iface_id, &NetConfig::host_dev_name,
@@ -68,8 +84,9 @@ Status VmController::create_snapshot(const SnapshotCreateConfig& config) {
     return Error(ErrorCode::InvalidArgument,
                  "snapshot_path and mem_file_path are the same file. Give two different ones");
   }
-  StateFileWriter state;
   const FullConfig captured = configuration_.full();
+  (void)WISP_TRY(check_drives_can_be_saved(captured));
+  StateFileWriter state;
   StateWriter bytes;
   save_config(captured, bytes);
   state.add_section(kConfigSection, std::move(bytes).take());

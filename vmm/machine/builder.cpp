@@ -1,11 +1,16 @@
 #include "vmm/machine/builder.h"
 
+#include <algorithm>
+
 #include "virtio/block/device.h"
+#include "virtio/vhost/device.h"
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/arch/x86_64/cpu_template.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/registers.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/memory/shared_file.h"
 
 namespace wisp {
 namespace {
@@ -42,6 +47,7 @@ Result<std::unique_ptr<Vm>> VmBuilder::build() {
   WISP_LOG(Debug, "event_start: build microvm for boot");
   template_ = WISP_TRY(arch::resolve_template(spec_.custom_template, spec_.machine.cpu_template, arch::host_cpuid));
   (void)WISP_TRY(open_pmem());
+  (void)WISP_TRY(connect_backends());
   (void)WISP_TRY(map_memory());
   (void)WISP_TRY(load_boot_image());
   (void)WISP_TRY(create_kvm());
@@ -54,6 +60,26 @@ Result<std::unique_ptr<Vm>> VmBuilder::build() {
 Status VmBuilder::open_pmem() {
   for (const PmemConfig& config : spec_.pmem) {
     pmem_files_.push_back(WISP_TRY(PmemFile::open(config)));
+  }
+  return {};
+}
+
+Status VmBuilder::connect_backends() {
+  for (DriveInput& drive : spec_.drives) {
+    Backend& backend = backends_.emplace_back();
+    if (!drive.config.socket) {
+      continue;
+    }
+    const std::uint64_t start_us = monotonic_us();
+    auto connection = VhostBackend::connect(*drive.config.socket);
+    if (!connection.ok()) {
+      return std::move(connection)
+          .error()
+          .with_prefix("Could not attach device: drive '" + drive.config.drive_id + "': ");
+    }
+    backend.connection = std::move(connection).value();
+    backend.connect_time_us = monotonic_us() - start_us;
+    drive.config.is_read_only = is_read_only(*backend.connection);
   }
   return {};
 }
@@ -85,9 +111,23 @@ Result<std::vector<RegionPlan>> VmBuilder::plan_memory() {
   return plans;
 }
 
+/// A back end of another process maps guest memory, too: all of it, because the driver's buffers may be anywhere.
+Status VmBuilder::share_memory(std::vector<RegionPlan>& plans) {
+  const PageBacking backing = backing_of(spec_.machine.huge_pages);
+  for (RegionPlan& plan : plans) {
+    memory_files_.push_back(WISP_TRY(create_shared_file(plan.range.size_bytes, backing)));
+    plan.file = RegionFile{memory_files_.back().ref(), 0, FileSharing::Shared};
+  }
+  return {};
+}
+
 Status VmBuilder::map_memory() {
-  const auto plans = WISP_TRY(plan_memory());
+  auto plans = WISP_TRY(plan_memory());
+  if (std::ranges::any_of(backends_, [](const Backend& each) { return each.connection != nullptr; })) {
+    (void)WISP_TRY(share_memory(plans));
+  }
   vm_->memory_.emplace(WISP_TRY(GuestMemory::create_from(plans, backing_of(spec_.machine.huge_pages))));
+  memory_files_.clear();
   return {};
 }
 

@@ -1,7 +1,8 @@
 // VmBuilder: makes a machine, whole or not at all.
 //
 // The order of the steps is the point; each has its reason:
-//   files             persistent memory is opened and mapped; its sizes decide where it lies
+//   files             persistent memory is opened and mapped; its sizes decide where it lies; vhost-user back ends are
+//                     connected to
 //   memory            mapped, not touched
 //   boot image        the files are checked before any KVM object exists: the commonest mistakes cost nothing
 //   KVM VM, slots     all memory slots before any in-kernel device: the other order waits for grace periods
@@ -12,6 +13,7 @@
 
 #include <vector>
 
+#include "virtio/vhost/backend.h"
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/kvm/vcpu_state.h"
 #include "vmm/machine/address_plan.h"
@@ -29,7 +31,9 @@ class VmBuilder {
 
  private:
   Status open_pmem();
+  Status connect_backends();
   Result<std::vector<RegionPlan>> plan_memory();
+  Status share_memory(std::vector<RegionPlan>& plans);
   Status map_memory();
   Status create_kvm();
   Status check_device_count() const;
@@ -40,6 +44,7 @@ class VmBuilder {
   Status add_virtio_devices();
   Status add_balloon();
   Status add_drives();
+  Status add_vhost_drive(std::size_t index);
   Status add_network_interfaces();
   Status add_pmem();
   Status add_vsock();
@@ -67,6 +72,12 @@ class VmBuilder {
   GenerationPage generation_ = GenerationPage::Fresh;
   std::vector<VcpuState> vcpu_states_;
   std::vector<PmemFile> pmem_files_;
+  struct Backend {
+    std::unique_ptr<VhostBackend> connection;  // absent for a drive with a file
+    std::uint64_t connect_time_us = 0;
+  };
+  std::vector<Backend> backends_;  // one for each drive
+  std::vector<Fd> memory_files_;   // one for each region of shared memory, until it is mapped
   AddressPlan addresses_;
   arch::BootState boot_;
   std::vector<kvm_cpuid_entry2> cpuid_;

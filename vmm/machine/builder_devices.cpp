@@ -9,6 +9,7 @@
 #include "virtio/net/device.h"
 #include "virtio/pmem/device.h"
 #include "virtio/rng/device.h"
+#include "virtio/vhost/device.h"
 #include "virtio/vsock/device.h"
 #include "vmm/base/clock.h"
 #include "vmm/machine/builder.h"
@@ -43,10 +44,24 @@ Status VmBuilder::add_balloon() {
   return attach("balloon", BalloonDevice::create(*spec_.balloon, spec_.machine.memory_mib, loop_, monotonic_clock()));
 }
 
+Status VmBuilder::add_vhost_drive(std::size_t index) {
+  const DriveConfig& config = spec_.drives[index].config;
+  auto device = VhostUserBlockDevice::create(config, std::move(backends_[index].connection), loop_, monotonic_clock());
+  if (device.ok()) {
+    device.value()->set_init_time_us(backends_[index].connect_time_us);
+  }
+  return attach("drive '" + config.drive_id + "'", std::move(device));
+}
+
 Status VmBuilder::add_drives() {
-  for (DriveInput& drive : spec_.drives) {
+  for (std::size_t index = 0; index < spec_.drives.size(); ++index) {
+    DriveInput& drive = spec_.drives[index];
+    if (drive.config.socket) {
+      (void)WISP_TRY(add_vhost_drive(index));
+      continue;
+    }
     (void)WISP_TRY(attach("drive '" + drive.config.drive_id + "'",
-                          BlockDevice::create(drive.config, std::move(drive.disk), loop_)));
+                          BlockDevice::create(drive.config, std::move(*drive.disk), loop_)));
   }
   return {};
 }

@@ -9,17 +9,32 @@ Error not_found() {
   return {ErrorCode::NotFound, "Failed perform action on device: Device not found"};
 }
 
+constexpr const char* kOtherBackend =
+    "Block: Running method expected different backend. Please verify the request arguments.";
+
+Status patch_vhost_drive(VhostUserBlockDevice& device, const DrivePatch& patch) {
+  if (patch.path_on_host || patch.limits) {
+    return Error(ErrorCode::InvalidArgument, std::string(kOtherBackend) + " (Drive '" + patch.drive_id +
+                                                 "' is served by a vhost-user back end: give drive_id only, and its "
+                                                 "capacity is read anew.)");
+  }
+  return device.refresh_config();
+}
+
 }  // namespace
 
 Status LiveDevices::patch(const DrivePatch& patch) {
+  const auto vhost = std::ranges::find(vhost_drives_, patch.drive_id, &VhostUserBlockDevice::drive_id);
+  if (vhost != vhost_drives_.end()) {
+    return patch_vhost_drive(**vhost, patch);
+  }
   const auto found = std::ranges::find(drives_, patch.drive_id, &BlockDevice::drive_id);
   if (found == drives_.end()) {
     return not_found();
   }
   if (!patch.path_on_host && !patch.limits) {
     return Error(ErrorCode::InvalidArgument,
-                 "Block: Running method expected different backend. Please verify the request arguments. (Give "
-                 "path_on_host, rate_limiter or both.)");
+                 std::string(kOtherBackend) + " (Give path_on_host, rate_limiter or both.)");
   }
   return (*found)->update(patch);
 }
@@ -59,6 +74,9 @@ Result<MemDevice*> LiveDevices::memory() const {
 void LiveDevices::register_in(MetricsRegistry& registry) const {
   for (const BlockDevice* drive : drives_) {
     registry.add_instance("block", drive->drive_id(), block_metric_fields(drive->metrics()));
+  }
+  for (const VhostUserBlockDevice* drive : vhost_drives_) {
+    registry.add_group("vhost_user_block_" + drive->drive_id(), vhost_user_block_metric_fields(drive->metrics()));
   }
   for (const NetDevice* net : nets_) {
     registry.add_instance("net", net->iface_id(), net_metric_fields(net->metrics()));

@@ -14,6 +14,7 @@
 #include "virtio/net/device.h"
 #include "virtio/pmem/device.h"
 #include "virtio/rng/device.h"
+#include "virtio/vhost/device.h"
 #include "virtio/vsock/device.h"
 #include "vmm/base/metrics.h"
 #include "vmm/config/command.h"
@@ -23,6 +24,7 @@ namespace wisp {
 class LiveDevices {
  public:
   void add(BlockDevice& device) { drives_.push_back(&device); }
+  void add(VhostUserBlockDevice& device) { vhost_drives_.push_back(&device); }
   void add(NetDevice& device) { nets_.push_back(&device); }
   void add(PmemDevice& device) { pmems_.push_back(&device); }
   void add(VsockDevice& device) { vsock_ = &device; }
@@ -31,7 +33,8 @@ class LiveDevices {
   void add(MemDevice& device) { memory_ = &device; }
   void add(const MmdsMetrics& metrics) { mmds_ = &metrics; }
 
-  /// Another file (the same path: the file is looked at again), other limits, or both.
+  /// Another file (the same path: the file is looked at again), other limits, or both. Of a vhost-user drive: nothing
+  /// but the id, and its configuration is read anew.
   Status patch(const DrivePatch& patch);
   Status patch(const NetPatch& patch);
   Status patch(const PmemPatch& patch);
@@ -44,6 +47,7 @@ class LiveDevices {
 
  private:
   std::vector<BlockDevice*> drives_;
+  std::vector<VhostUserBlockDevice*> vhost_drives_;
   std::vector<NetDevice*> nets_;
   std::vector<PmemDevice*> pmems_;
   VsockDevice* vsock_ = nullptr;

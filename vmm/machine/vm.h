@@ -43,7 +43,7 @@ inline constexpr std::uint64_t kPauseCheckPeriodMs = 100;
 
 struct DriveInput {
   DriveConfig config;
-  DiskFile disk;
+  std::optional<DiskFile> disk;  ///< absent for a vhost-user back end, which is connected to when the machine is built
 };
 struct NetInput {
   NetConfig config;
