@@ -1,7 +1,8 @@
 // A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "write <sector> <byte>" fills it; "spin" reads
 // sector 0 until the next order and prints "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive:
 // capacity=<sectors> generation=<n> changed=<0|1>" (1: a configuration change interrupt was raised, which is then
-// acknowledged); "reads <n>" reads sector 0 n times; "quit".
+// acknowledged); "reads <n>" reads sector 0 n times; "flush"; "until_broken" reads sector 0 until the device needs a reset;
+// "restart" resets the device and starts it anew; "status" prints "drive: status=<n> used_interrupt=<0|1>"; "quit".
 #include "runtime/block.h"
 #include "runtime/command.h"
 
@@ -40,6 +41,35 @@ static void print_size(void) {
         virtio_read(&drive, REG_CONFIG_GENERATION), (raised >> 1) & 1);
 }
 
+static void read_until_broken(void) {
+  struct used_element element;
+  uint32_t reads = 0;
+  for (;; ++reads) {
+    block_prepare(&drive, BLOCK_IN, 0, data, SECTOR_SIZE);
+    virtio_offer(&drive, 0);
+    switch (virtio_wait(&drive, &element)) {
+      case WAIT_USED: break;
+      case WAIT_NEEDS_RESET: print("drive: broke after=%u\n", reads); return;
+      case WAIT_TIMEOUT: fail("drive: neither answered nor broken");
+    }
+  }
+}
+
+// Unlike virtio_start, for a device that may not go live.
+static void restart(void) {
+  virtio_reset(&drive);
+  if (!virtio_negotiate(&drive, virtio_offered_features(&drive) & BLOCK_FEATURES)) {
+    fail("drive: refuses features that it offers");
+  }
+  virtio_set_up_queue(&drive);
+  virtio_write(&drive, REG_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+}
+
+static void print_status(void) {
+  print("drive: status=%u used_interrupt=%u\n", virtio_read(&drive, REG_STATUS),
+        virtio_read(&drive, REG_INTERRUPT_STATUS) & 1);
+}
+
 void guest_main(const struct boot_info* boot) {
   struct command order;
   virtio_bind(&drive, virtio_find(boot, VIRTIO_ID_BLOCK, 0), 0);
@@ -54,6 +84,14 @@ void guest_main(const struct boot_info* boot) {
       spin();
     } else if (command_is(&order, "size")) {
       print_size();
+    } else if (command_is(&order, "flush")) {
+      print("drive: flushed=%u\n", (uint32_t)block_request(&drive, BLOCK_FLUSH, 0, 0, 0));
+    } else if (command_is(&order, "until_broken")) {
+      read_until_broken();
+    } else if (command_is(&order, "restart")) {
+      restart();
+    } else if (command_is(&order, "status")) {
+      print_status();
     }
     for (uint32_t i = 0; command_is(&order, "reads") && i < order.numbers[0]; ++i) {
       read_sector(0);

@@ -189,8 +189,8 @@ const char* VhostBackend::next_owed_name() const {
 }
 
 Status VhostBackend::receive() {
-  // Each turn takes bytes of an answer that is owed, so there are few of them; one more finds the socket empty.
-  while (connected()) {
+  // Each turn takes bytes of an answer that is owed, so there are few of them.
+  do {
     std::byte unasked{};
     const auto room = owed_count_ > 0 ? reader_.room() : std::span(&unasked, 1);
     iovec body{room.data(), room.size()};
@@ -215,7 +215,7 @@ Status VhostBackend::receive() {
     if (reader_.state() != ReplyState::Incomplete) {
       (void)WISP_TRY(take_reply());
     }
-  }
+  } while (owed_count_ > 0);
   return {};
 }
 
