@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "vmm/base/version.h"
 
 namespace wisp::api {
 namespace {
@@ -39,10 +38,6 @@ std::string unsigned_name(std::uint64_t largest) {
 }
 
 }  // namespace
-
-Error not_supported_yet(std::string_view subject) {
-  return {ErrorCode::Unsupported, std::string(subject) + " is not supported yet by wisp " + kWispVersion + "."};
-}
 
 std::string list_of_names(const std::vector<std::string_view>& names) {
   std::string list = names.size() > 2 ? "one of " : "";
@@ -87,12 +82,6 @@ void FieldReader::fail(std::string text) {
 void FieldReader::fail(Error error) {
   if (!error_) {
     error_ = std::move(error);
-  }
-}
-
-void FieldReader::reject_unless_null(std::string_view name) {
-  if (non_null_member(name) != nullptr) {
-    fail(not_supported_yet("The field `" + std::string(name) + "`"));
   }
 }
 

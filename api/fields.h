@@ -6,7 +6,7 @@
 //   WISP_TRY(fields.finish(UnknownFields::Refused));
 //
 // required:  must be there, null is a mistake.      defaulted: may be absent, null is a mistake.
-// optional:  may be absent or null.                 reject_unless_null: understood, but wisp cannot do it.
+// optional:  may be absent or null.
 // Integers must be JSON integers that fit the type (1.0, -0 and "1" are not). An array in place of an object is
 // refused.
 #pragma once
@@ -45,8 +45,6 @@ std::string_view name_of(const EnumName<E> (&names)[N], E value) {
   return {};
 }
 
-/// "The field `rate_limiter` is not supported yet by wisp 0.1.0."
-Error not_supported_yet(std::string_view subject);
 Error unknown_variant(std::string_view given, const std::vector<std::string_view>& known);
 /// `A`; `A` or `B`; one of `A`, `B`, `C`
 std::string list_of_names(const std::vector<std::string_view>& names);
@@ -101,7 +99,6 @@ class FieldReader {
       store_enum(name, *value, names, out.emplace());
     }
   }
-  void reject_unless_null(std::string_view name);
   void refuse_nul(std::string_view name, std::string_view text);
   void check(const Status& status);
 

@@ -1,8 +1,9 @@
 // A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "write <sector> <byte>" fills it; "spin" reads
 // sector 0 until the next order and prints "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive:
 // capacity=<sectors> generation=<n> changed=<0|1>" (1: a configuration change interrupt was raised, which is then
-// acknowledged); "reads <n>" reads sector 0 n times; "flush"; "until_broken" reads sector 0 until the device needs a reset;
-// "restart" resets the device and starts it anew; "status" prints "drive: status=<n> used_interrupt=<0|1>"; "quit".
+// acknowledged); "reads <n>" reads sector 0 n times; "flush"; "until_broken" reads sector 0 until the device needs a
+// reset; "restart" resets the device and starts it anew; "status" prints "drive: status=<n> used_interrupt=<0|1>";
+// "quit".
 #include "runtime/block.h"
 #include "runtime/command.h"
 

@@ -143,7 +143,8 @@ TEST_CASE("drive: what wisp cannot do and what is wrong is refused, naming the f
       {R"(,"rate_limiter":{"bytes":{}})", "unknown field `bytes`, expected `bandwidth` or `ops`"},
       {R"(,"rate_limiter":{"ops":{}})", "missing field `size`"},
       {R"(,"rate_limiter":[])", "invalid type: sequence"},
-      {R"(,"socket":"/s")", "`socket` is not supported yet"},
+      {R"(,"socket":"/s")", "Drive config error: Unable to create the virtio block device: Invalid block config."},
+      {R"(,"socket":5)", "invalid type"},
       {R"(,"cache_type":"unsafe")", "unknown variant `unsafe`, expected `Unsafe` or `Writeback`"},
       {R"(,"partuuid":"a\u0000b")", "`partuuid`"},
       {R"(,"not_a_field":1)", "unknown field `not_a_field`"},
@@ -156,8 +157,30 @@ TEST_CASE("drive: what wisp cannot do and what is wrong is refused, naming the f
   CHECK(contains(text, part));
 }
 
-TEST_CASE("drive: a path is needed and the id must be one") {
-  CHECK(contains(refusal(decode_drive, R"({"drive_id":"d","is_root_device":true})"), "missing field `path_on_host`"));
+TEST_CASE("drive: a vhost-user back end's socket arrives, with the members that are not the back end's") {
+  const DriveConfig drive = accepted(
+      decode_drive, R"({"drive_id":"d","is_root_device":true,"socket":"/s","cache_type":"Writeback","partuuid":"p",)"
+                    R"("path_on_host":null,"is_read_only":null,"rate_limiter":null,"io_engine":null})");
+  CHECK(drive.socket == "/s");
+  CHECK(drive.cache_type == CacheType::Writeback);
+  CHECK(drive.partuuid == "p");
+  CHECK_FALSE(accepted(decode_drive, drive_with(R"(,"socket":null)")).socket.has_value());
+}
+
+TEST_CASE("drive: a socket goes with none of the members of a file") {
+  const std::string member =
+      GENERATE(R"("path_on_host":"/x")", R"("is_read_only":false)", R"("io_engine":"Sync")", R"("rate_limiter":{})");
+  CAPTURE(member);
+
+  const std::string text =
+      refusal(decode_drive, R"({"drive_id":"d","is_root_device":false,"socket":"/s",)" + member + "}");
+
+  CHECK(contains(text, "Drive config error: Unable to create the virtio block device: Invalid block config."));
+  CHECK(contains(refusal(decode_drive, R"({"drive_id":"d","is_root_device":false,"socket":"a\u0000b"})"), "`socket`"));
+}
+
+TEST_CASE("drive: a path or a socket is needed and the id must be one") {
+  CHECK(contains(refusal(decode_drive, R"({"drive_id":"d","is_root_device":true})"), "Invalid block config."));
   CHECK(contains(refusal(decode_drive, R"({"drive_id":"a/b","is_root_device":true,"path_on_host":"/x"})"),
                  "alphanumeric"));
   CHECK(refusal(decode_drive, R"({"drive_id":"","is_root_device":true,"path_on_host":"/x"})") ==

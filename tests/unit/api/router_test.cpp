@@ -102,6 +102,21 @@ TEST_CASE("GET /vm/config shows all thirteen sections, unset ones as null or emp
         R"("entropy":null,"pmem":[],"memory-hotplug":null})");
 }
 
+TEST_CASE("GET /vm/config shows a vhost-user drive with its socket and nulls for what is the back end's") {
+  Api api;
+  FullConfig config;
+  DriveConfig drive;
+  drive.drive_id = "d1";
+  drive.socket = "/s";
+  config.drives.push_back(drive);
+  api.port.answer_with(Reply(config));
+
+  const Answer answer = api.ask(Method::Get, "/vm/config");
+
+  CHECK(answer.body.find(R"("cache_type":"Unsafe","is_read_only":null,"path_on_host":null,"rate_limiter":null,)"
+                         R"("io_engine":null,"socket":"/s"}])") != std::string::npos);
+}
+
 TEST_CASE("Slashes before, behind and doubled in front do not matter, and further tokens are ignored") {
   Api api;
   const std::string path = GENERATE("/machine-config", "//machine-config", "/machine-config/", "/machine-config/x/y");

@@ -172,6 +172,37 @@ TEST_CASE("a refused replacement leaves the drive as it was") {
   CHECK(configuration.drives()[0].config.path_on_host == path);
 }
 
+TEST_CASE("a vhost-user drive opens nothing, and replaces a file or is replaced by one") {
+  const TemporaryDirectory directory;
+  Configuration configuration;
+  DriveConfig vhost = drive("d", "");
+  vhost.socket = directory.path("nobody-listens");
+  REQUIRE(configuration.set_drive(drive("d", directory.file("disk"))).ok());
+  REQUIRE(configuration.set_drive(vhost).ok());
+  REQUIRE(configuration.drives().size() == 1);
+  CHECK_FALSE(configuration.drives()[0].disk.has_value());
+  CHECK(configuration.drives()[0].config.socket == vhost.socket);
+  REQUIRE(configuration.set_drive(drive("d", directory.file("disk"))).ok());
+  CHECK(configuration.drives()[0].disk.has_value());
+  CHECK_FALSE(configuration.drives()[0].config.socket.has_value());
+}
+
+TEST_CASE("a vhost-user socket's path has 1 to 107 bytes") {
+  Configuration configuration;
+  DriveConfig vhost = drive("d", "");
+  for (const std::size_t length : {std::size_t{0}, std::size_t{108}}) {
+    vhost.socket = std::string(length, 'x');
+    const Status refused = configuration.set_drive(vhost);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().text().find("1 to 107") != std::string::npos);
+  }
+  CHECK(configuration.drives().empty());
+  for (const std::size_t length : {std::size_t{1}, std::size_t{107}}) {
+    vhost.socket = std::string(length, 'x');
+    CHECK(configuration.set_drive(vhost).ok());
+  }
+}
+
 TEST_CASE("a FIFO or a directory is no drive") {
   const TemporaryDirectory directory;
   ::mkfifo(directory.path("fifo").c_str(), 0600);
