@@ -90,8 +90,8 @@ class Backend:
                 if descriptor is not None:
                     os.close(descriptor)
 
-    def _wait(self, files):
-        ready, _, _ = select.select([*files, self._stop_read], [], [])
+    def _wait(self, files, timeout_s=None):
+        ready, _, _ = select.select([*files, self._stop_read], [], [], timeout_s)
         if self._stop_read in ready:
             raise Gone
         return ready

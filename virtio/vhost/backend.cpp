@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +11,8 @@
 
 #include "virtio/core/ring_layout.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/uninterrupted.h"
+#include "vmm/base/unix_address.h"
 
 namespace wisp {
 namespace {
@@ -27,18 +28,6 @@ std::string name_of_backend(const std::string& path) {
   return "the vhost-user back end at '" + path + "'";
 }
 
-Result<sockaddr_un> socket_address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return Error(ErrorCode::InvalidArgument, name_of_backend(path) + ": a socket's path has 1 to " +
-                                                 std::to_string(sizeof(address.sun_path) - 1) +
-                                                 " bytes. Use a shorter or a relative path");
-  }
-  std::ranges::copy(path, address.sun_path);
-  return address;
-}
-
 /// connect() waits for a place in the listener's queue for as long as a send may take.
 Status limit_connect(FdRef socket, std::uint64_t limit_ms) {
   const timeval limit{.tv_sec = static_cast<time_t>(limit_ms / kMsPerSecond),
@@ -50,17 +39,19 @@ Status limit_connect(FdRef socket, std::uint64_t limit_ms) {
 }
 
 Result<Fd> connect_to(const std::string& path, std::uint64_t limit_ms) {
-  const sockaddr_un address = WISP_TRY(socket_address(path));
+  const Result<sockaddr_un> address = unix_address(path);
+  if (!address.ok()) {
+    return Error(address.error()).with_prefix("cannot connect to " + name_of_backend(path) + ": ");
+  }
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
     return Error::host(errno, "cannot create a socket", "Raise the limit on open files (RLIMIT_NOFILE)");
   }
   (void)WISP_TRY(limit_connect(socket.ref(), limit_ms));
-  while (::connect(socket.raw(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    if (errno != EINTR) {
-      return Error::host(errno, "cannot connect to " + name_of_backend(path),
-                         "Start the back end that listens there first, and let this process reach its socket");
-    }
+  const auto* const where = reinterpret_cast<const sockaddr*>(&address.value());
+  if (uninterrupted([&] { return ::connect(socket.raw(), where, sizeof(sockaddr_un)); }) != 0) {
+    return Error::host(errno, "cannot connect to " + name_of_backend(path),
+                       "Start the back end that listens there first, and let this process reach its socket");
   }
   return socket;
 }

@@ -9,7 +9,6 @@
 namespace wisp {
 namespace {
 
-constexpr std::uint64_t kNsPerUs = 1000;
 constexpr std::uint64_t kNsPerMs = 1'000'000;
 
 /// Feature bits of section 5.2.3. Multiple queues and a writable cache mode would need more than one ring and
@@ -103,7 +102,7 @@ void VhostUserBlockDevice::read_config(std::uint64_t offset, std::span<std::byte
 }
 
 Status VhostUserBlockDevice::refresh_config() {
-  const std::uint64_t start_ns = clock_->now_ns();
+  const Stopwatch stopwatch(*clock_);
   const bool was_connected = backend_->connected();
   auto config = backend_->read_config();
   if (!config.ok()) {
@@ -117,7 +116,7 @@ Status VhostUserBlockDevice::refresh_config() {
     const std::lock_guard lock(config_mutex_);
     config_ = config.value();
   }
-  metrics_.config_change_time_us.set((clock_->now_ns() - start_ns) / kNsPerUs);
+  metrics_.config_change_time_us.set(stopwatch.elapsed_us());
   signals().config_changed();
   look_at_answers();
   return {};
@@ -154,7 +153,7 @@ void VhostUserBlockDevice::on_resume() {
 Status VhostUserBlockDevice::start() {
   state_ = RingState::Starting;
   start_again_ = false;
-  started_ns_ = clock_->now_ns();
+  started_.emplace(*clock_);
   const Le64 features = negotiated_features() | vhost::kProtocolFeatures;
   Status sent = backend_->send(vhost_message(VhostRequest::SetFeatures, features));
   sent = sent.ok() ? send_memory() : std::move(sent);
@@ -266,7 +265,7 @@ void VhostUserBlockDevice::note_progress() {
   switch (state_) {
     case RingState::Starting:
       state_ = RingState::Running;
-      metrics_.activate_time_us.set((clock_->now_ns() - started_ns_) / kNsPerUs);
+      metrics_.activate_time_us.set(started_->elapsed_us());
       return;
     case RingState::Stopping:
       state_ = RingState::Stopped;

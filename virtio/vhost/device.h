@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -104,10 +105,10 @@ class VhostUserBlockDevice final : public QueueDevice, private EventHandler {
   VhostConfigSpace config_;
 
   RingState state_ = RingState::Stopped;
-  bool live_ = false;         // the driver has set DRIVER_OK and not reset since
-  bool start_again_ = false;  // resumed before the stop was answered
-  std::uint16_t base_ = 0;    // where the ring stands while Stopped
-  std::uint64_t started_ns_ = 0;
+  bool live_ = false;                 // the driver has set DRIVER_OK and not reset since
+  bool start_again_ = false;          // resumed before the stop was answered
+  std::uint16_t base_ = 0;            // where the ring stands while Stopped
+  std::optional<Stopwatch> started_;  // of the last start
 };
 
 }  // namespace wisp

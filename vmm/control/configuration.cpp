@@ -1,10 +1,9 @@
 #include "vmm/control/configuration.h"
 
-#include <sys/un.h>
-
 #include <algorithm>
 
 #include "vmm/base/log.h"
+#include "vmm/base/unix_address.h"
 
 namespace wisp {
 namespace {
@@ -27,18 +26,6 @@ Status check_machine(const MachineConfig& config) {
         ErrorCode::InvalidArgument,
         "The memory size (MiB) is either 0, or not a multiple of the configured page size. (mem_size_mib was " +
             std::to_string(config.memory_mib) + ".)");
-  }
-  return {};
-}
-
-/// Of a vhost-user back end, which is connected to at the start.
-Status check_socket_path(const std::string& path) {
-  constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
-  if (path.empty() || path.size() > kMaxPathBytes) {
-    return Error(ErrorCode::InvalidArgument, "Unable to create the virtio block device: socket has " +
-                                                 std::to_string(path.size()) +
-                                                 " bytes, a Unix socket's path has 1 to " +
-                                                 std::to_string(kMaxPathBytes) + ". Use a shorter or a relative path");
   }
   return {};
 }
@@ -136,7 +123,10 @@ Status Configuration::set_drive(DriveConfig config) {
   }
   std::optional<DiskFile> file;
   if (config.socket) {
-    (void)WISP_TRY(check_socket_path(*config.socket));
+    auto address = unix_address(*config.socket);
+    if (!address.ok()) {
+      return std::move(address).error().with_prefix("Unable to create the virtio block device: socket: ");
+    }
     WISP_LOG(Warn, "[DevPreview] vhost-user-blk device is in development preview.");
   } else {
     auto disk = DiskFile::open(config);

@@ -70,7 +70,7 @@ Status VmBuilder::connect_backends() {
     if (!drive.config.socket) {
       continue;
     }
-    const std::uint64_t start_us = monotonic_us();
+    const Stopwatch stopwatch;
     auto connection = VhostBackend::connect(*drive.config.socket);
     if (!connection.ok()) {
       return std::move(connection)
@@ -78,7 +78,7 @@ Status VmBuilder::connect_backends() {
           .with_prefix("Could not attach device: drive '" + drive.config.drive_id + "': ");
     }
     backend.connection = std::move(connection).value();
-    backend.connect_time_us = monotonic_us() - start_us;
+    backend.connect_time_us = stopwatch.elapsed_us();
     drive.config.is_read_only = is_read_only(*backend.connection);
   }
   return {};

@@ -194,7 +194,7 @@ TEST_CASE("a vhost-user socket's path has 1 to 107 bytes") {
     vhost.socket = std::string(length, 'x');
     const Status refused = configuration.set_drive(vhost);
     REQUIRE_FALSE(refused.ok());
-    CHECK(refused.error().text().find("1 to 107") != std::string::npos);
+    CHECK(refused.error().text().find("Unable to create the virtio block device: socket: the path") == 0);
   }
   CHECK(configuration.drives().empty());
   for (const std::size_t length : {std::size_t{1}, std::size_t{107}}) {
