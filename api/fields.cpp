@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-
 namespace wisp::api {
 namespace {
 
