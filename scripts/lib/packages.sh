@@ -1,10 +1,11 @@
 # What the project needs from the distribution, and how it is got. Needs common.sh.
 #
-# Three kinds:
+# Four kinds:
 #   installed   compilers, libraries, the emulator: apt-get install, as root, only what is missing
 #   unpacked    a kernel and a static busybox, for guests: downloaded and unpacked below .cache, never installed
 #   extracted   httplib.h, from the distribution's source package: the binary package is a shared library with OpenSSL
-# Everything comes from the Debian mirror that the machine's own apt configuration names.
+#   modules     the client SDK that a test drives wisp with, by the language's own tool, into .cache; not needed to build
+# Everything but the modules comes from the Debian mirror that the machine's own apt configuration names.
 
 packages_build=(
   g++ cmake ninja-build pkg-config libseccomp-dev liburing-dev libsodium-dev nlohmann-json3-dev catch2
@@ -157,6 +158,25 @@ fetch_busybox() {
   say "    busybox-static: unpacked below .cache/linux"
 }
 
+find_go() { PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin command -v go; }
+
+# The modules of tests/clients/go_sdk, with their sums from its go.sum; the test builds from this cache alone.
+fetch_go_modules() {
+  local go cache=$wisp_cache/go
+  if ! go=$(find_go); then
+    say "    Go: not installed (the test with the Go SDK will be skipped)"
+    return 0
+  fi
+  if cmp -s "$wisp_root/tests/clients/go_sdk/go.sum" "$cache/complete"; then
+    say "    modules of the Go SDK: present"
+    return 0
+  fi
+  mkdir -p "$cache"
+  with_progress "modules of the Go SDK" env -C "$wisp_root/tests/clients/go_sdk" GOMODCACHE="$cache/mod" \
+    GOCACHE="$cache/build" GOFLAGS="-mod=readonly -modcacherw" GOTOOLCHAIN=local "$go" list -deps . || return 1
+  cp "$wisp_root/tests/clients/go_sdk/go.sum" "$cache/complete"
+}
+
 # What a lane needs; each is quick when everything is there.
 setup_build() {
   install_packages "${packages_build[@]}"
@@ -168,6 +188,8 @@ setup_guest() {
   fetch_busybox
 }
 setup_emulator() { install_packages "${packages_emulator[@]}"; }
+
+setup_clients() { fetch_go_modules; }
 
 build_is_set_up() {
   [ -z "$(missing_packages "${packages_build[@]}")" ] && httplib_is_good "$wisp_cache/httplib/httplib.h"

@@ -1,4 +1,5 @@
-// The balloon on order. Guest memory from 64 MiB on is its to give; `mib` below counts from there.
+// The balloon on order; hinting and reporting only where it has them. Guest memory from 64 MiB on is its to give; `mib`
+// below counts from there.
 //
 //   touch <mib>      writes to every page
 //   inflate <mib>    to the host
@@ -59,7 +60,7 @@ static void send_statistics(void) {
 
 void guest_main(const struct boot_info* boot) {
   struct command order;
-  balloon_start(balloon, boot, 0);
+  balloon_start_offered(balloon, boot, 0);
   print("GUEST-UP\n");
   while (command_next(&order), !command_is(&order, "quit")) {
     const uint32_t mib = order.numbers[0];

@@ -3,12 +3,20 @@
 static uint32_t frames[BALLOON_LIST];
 
 void balloon_start(struct virtio_device* balloon, const struct boot_info* boot, unsigned ring) {
-  virtio_bind_queues(balloon, BALLOON_QUEUES, virtio_find(boot, VIRTIO_ID_BALLOON, 0), ring);
-  virtio_start_queues(balloon, BALLOON_QUEUES, BALLOON_FEATURES);
-  if ((balloon->features & BALLOON_FEATURES & ~VIRTIO_BALLOON_F_DEFLATE_ON_OOM) !=
-      (BALLOON_FEATURES & ~VIRTIO_BALLOON_F_DEFLATE_ON_OOM)) {
+  const uint64_t wanted = BALLOON_FEATURES & ~VIRTIO_BALLOON_F_DEFLATE_ON_OOM;
+  balloon_start_offered(balloon, boot, ring);
+  if ((balloon->features & wanted) != wanted) {
     fail("balloon: offers only 0x%x", balloon->features);
   }
+}
+
+void balloon_start_offered(struct virtio_device* balloon, const struct boot_info* boot, unsigned ring) {
+  virtio_bind_queues(balloon, BALLOON_QUEUES, virtio_find(boot, VIRTIO_ID_BALLOON, 0), ring);
+  const uint64_t offered = virtio_offered_features(balloon);
+  const unsigned queues = 2 + ((offered & VIRTIO_BALLOON_F_STATS_VQ) != 0) +
+                          ((offered & VIRTIO_BALLOON_F_FREE_PAGE_HINT) != 0) +
+                          ((offered & VIRTIO_BALLOON_F_REPORTING) != 0);
+  virtio_start_queues(balloon, queues, BALLOON_FEATURES);
 }
 
 static void send_frames(struct virtio_device* queue, uint64_t start, uint32_t pages) {

@@ -23,6 +23,8 @@ struct __attribute__((packed)) balloon_statistic {
 
 // Needs a device with statistics, hinting and reporting; takes five sets of ring memory from `ring` on.
 void balloon_start(struct virtio_device* balloon, const struct boot_info* boot, unsigned ring);
+// The same for a device that offers less; the queues that it has come first.
+void balloon_start_offered(struct virtio_device* balloon, const struct boot_info* boot, unsigned ring);
 // Sends the page frames of [start, start + pages * 4 KiB) through the inflate or deflate queue and adds to `actual`.
 void balloon_inflate(struct virtio_device* balloon, uint64_t start, uint32_t pages);
 void balloon_deflate(struct virtio_device* balloon, uint64_t start, uint32_t pages);
