@@ -303,8 +303,8 @@ ExitCode print(const std::string& text) {
   return ExitCode::Ok;
 }
 
-ExitCode main_with(std::span<char* const> words) {
-  for (const auto& answer : {command_help(words), early_answer(words)}) {
+ExitCode main_with(std::span<char* const> words, std::string_view called_as) {
+  for (const auto& answer : {command_help(words), early_answer(words, called_as)}) {
     if (answer) {
       return print(*answer);
     }
@@ -338,7 +338,8 @@ ExitCode main_with(std::span<char* const> words) {
 int main(int argc, char** argv) {
   // One arena: per-thread arenas cost resident memory, and no thread of ours allocates on a data path.
   ::mallopt(M_ARENA_MAX, 1);
-  const wisp::ExitCode code = wisp::main_with(std::span(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)));
+  const wisp::ExitCode code = wisp::main_with(std::span(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)),
+                                              argc > 0 ? argv[0] : "");
   wisp::RawTerminal::restore();
   // Not exit(): threads are running, and taking a VM apart politely only delays the client that waits for us.
   ::_exit(wisp::to_int(code));

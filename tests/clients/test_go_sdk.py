@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent / "integration"))
 import network  # noqa: E402
 
 WISP = JAILER = GUESTS = CACHE = PROGRAM = None
-SCENARIOS = ("lifecycle", "stop", "drives", "balloon", "vsock", "mmds-v1", "mmds-v2", "network", "snapshot", "refusal")
+SCENARIOS = ("lifecycle", "stop", "drives", "balloon", "vsock", "mmds-v1", "mmds-v2", "snapshot", "refusal")
 PATIENCE_S = 180
 
 
@@ -68,13 +68,17 @@ class Walk(unittest.TestCase):
 class Plain(Walk):
     """The SDK starts the monitor itself."""
 
-    def test_frames_of_the_guest_reach_the_interface(self):
+    def test_network(self):
         self.walk("network")
         self.assertEqual(network.statistics("tap0")["received"], 10)
 
 
 class Jailed(Walk):
     """The SDK starts the jailer, links files into the jail and talks to the monitor inside."""
+
+    def test_network(self):
+        self.walk("network", "-jailed")
+        self.assertEqual(network.statistics("tap0")["received"], 10)
 
     def test_a_daemonizing_jailer_leaves_a_monitor_that_answers(self):
         self.walk("daemon", "-jailed")

@@ -180,7 +180,7 @@ class RealMonitor(unittest.TestCase):
         self.assertEqual({task["NoNewPrivs"] for task in after.values()}, {"1"})
         if "Seccomp_filters" in after[WISP.name[:15]]:
             self.assertEqual(after[WISP.name[:15]]["Seccomp_filters"], "2")
-            self.assertEqual(after["wisp_vcpu 0"]["Seccomp_filters"], "2")
+            self.assertEqual(after["fc_vcpu 0"]["Seccomp_filters"], "2")
             self.assertEqual(after["wisp_api"]["Seccomp_filters"], "1")
 
     def test_no_seccomp_removes_the_filters_and_nothing_else(self):

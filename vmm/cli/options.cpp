@@ -250,12 +250,14 @@ std::optional<LogLevel> parse_level(std::string text) {
   return std::nullopt;
 }
 
-std::optional<std::string> early_answer(std::span<char* const> words) {
+std::optional<std::string> early_answer(std::span<char* const> words, std::string_view called_as) {
   if (mentions(words, "--help") || mentions(words, "-h")) {
     return help_text(kWispPage);
   }
   if (mentions(words, "--version")) {
-    return std::string("wisp v") + kWispVersion + "\n\n";
+    // Whoever puts wisp in Firecracker's place compares its version (Kata Containers wants 0.21.1 at least).
+    const bool in_its_place = called_as.substr(called_as.rfind('/') + 1) == "firecracker";
+    return (in_its_place ? std::string("Firecracker v") + kApiVersion : std::string("wisp v") + kWispVersion) + "\n\n";
   }
   return std::nullopt;
 }

@@ -70,7 +70,8 @@ class OptionsResult {
 extern const ManualPage kWispPage;
 
 /// The text for --help, -h or --version, which count wherever they stand; nothing when none is there.
-std::optional<std::string> early_answer(std::span<char* const> words);
+/// Called as `firecracker`, the version is the one that clients compare.
+std::optional<std::string> early_answer(std::span<char* const> words, std::string_view called_as = "wisp");
 OptionsResult parse_options(std::span<char* const> words);
 /// "Off", "error", ...; nothing for a word that is no level.
 std::optional<LogLevel> parse_level(std::string text);

@@ -100,7 +100,8 @@ void Vcpu::kick() {
 
 void Vcpu::thread_main() {
   char name[kMaxThreadNameBytes] = {};
-  (void)std::snprintf(name, sizeof(name), "wisp_vcpu %u", index_);
+  // Firecracker's name: orchestrators find the threads by it, to pin them.
+  (void)std::snprintf(name, sizeof(name), "fc_vcpu %u", index_);
   (void)::pthread_setname_np(::pthread_self(), name);
   log::set_thread_name("vcpu");
   confine_this_thread(ThreadKind::Vcpu);

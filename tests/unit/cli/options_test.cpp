@@ -83,4 +83,10 @@ TEST_CASE("help and version count wherever they stand, but not after a double da
   CHECK_FALSE(early_answer(Words({"--", "--help"}).view()).has_value());
 }
 
+TEST_CASE("called firecracker, the version is the one that clients of Firecracker compare") {
+  CHECK(early_answer(Words({"--version"}).view(), "/opt/bin/firecracker") == "Firecracker v1.17.0\n\n");
+  CHECK(early_answer(Words({"--version"}).view(), "firecracker") == "Firecracker v1.17.0\n\n");
+  CHECK(early_answer(Words({"--version"}).view(), "/firecracker/wisp")->starts_with("wisp v"));
+}
+
 }  // namespace wisp
