@@ -4,13 +4,14 @@
 #   installed   compilers, libraries, the emulator: apt-get install, as root, only what is missing
 #   unpacked    a kernel and a static busybox, for guests: downloaded and unpacked below .cache, never installed
 #   extracted   httplib.h, from the distribution's source package: the binary package is a shared library with OpenSSL
-#   modules     the client SDK that a test drives wisp with, by the language's own tool, into .cache; not needed to build
+#   modules     what tests use of other people's: the Go SDK and Python packages, by the languages' own tools, into .cache;
+#               not needed to build
 # Everything but the modules comes from the Debian mirror that the machine's own apt configuration names.
 
 packages_build=(
   g++ cmake ninja-build pkg-config libseccomp-dev liburing-dev libsodium-dev nlohmann-json3-dev catch2
   clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
-  python3 ca-certificates xz-utils dpkg-dev
+  python3 python3-venv ca-certificates xz-utils dpkg-dev
 )
 packages_guest=(cpio curl e2fsprogs kmod lz4 zstd python3 xz-utils dpkg-dev ca-certificates)
 packages_emulator=(qemu-system-x86)
@@ -189,7 +190,24 @@ setup_guest() {
 }
 setup_emulator() { install_packages "${packages_emulator[@]}"; }
 
-setup_clients() { fetch_go_modules; }
+# A Python environment of the tests' own, with pinned versions.
+fetch_python_packages() {
+  local wanted=$wisp_root/tests/clients/requirements.txt folder=$wisp_cache/python
+  if cmp -s "$wanted" "$folder/complete"; then
+    say "    Python packages of tests: present"
+    return 0
+  fi
+  python3 -m venv "$folder" || { say "    python3 -m venv does not work (python3-venv)"; return 1; }
+  with_progress "Python packages of tests" "$folder/bin/pip" install --quiet -r "$wanted" || return 1
+  cp "$wanted" "$folder/complete"
+}
+
+setup_clients() {
+  local status=0
+  fetch_go_modules || status=1
+  fetch_python_packages || status=1
+  return $status
+}
 
 build_is_set_up() {
   [ -z "$(missing_packages "${packages_build[@]}")" ] && httplib_is_good "$wisp_cache/httplib/httplib.h"
