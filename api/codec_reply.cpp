@@ -2,6 +2,7 @@
 
 #include "api/codec_balloon.h"
 #include "api/codec_boot.h"
+#include "api/codec_capabilities.h"
 #include "api/codec_drive.h"
 #include "api/codec_entropy.h"
 #include "api/codec_machine.h"
@@ -67,6 +68,12 @@ std::string body_of(const BalloonHintingStatus& status) {
 std::string body_of(const MemoryHotplugStatus& status) {
   JsonWriter json;
   write_memory_hotplug_status(json, status);
+  return json.take();
+}
+
+std::string body_of(const Capabilities& capabilities) {
+  JsonWriter json;
+  write_capabilities(json, capabilities);
   return json.take();
 }
 

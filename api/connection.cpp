@@ -48,7 +48,7 @@ Connection::Progress Connection::handle(const Outcome& outcome) {
 
 Connection::Progress Connection::answer(const HttpRequest& request) {
   context_.unanswered_count.fetch_add(1, std::memory_order_acq_rel);
-  const Progress progress = send_all(context_.engine.respond(request, context_.router));
+  const Progress progress = send_all(context_.engine.respond(request, context_.responder));
   context_.unanswered_count.fetch_sub(1, std::memory_order_acq_rel);
   // What is here of the next request starts its time now, not when the previous one was received.
   request_deadline_ns_ = deadline_after(context_.limits.request_deadline_ms);
@@ -69,7 +69,7 @@ Connection::Progress Connection::receive_more() {
 Connection::Received Connection::receive() {
   std::array<char, kReceiveChunkBytes> chunk;  // NOLINT: filled by recv
   const bool was_idle = reader_.is_idle();
-  const std::uint64_t deadline_ns = was_idle ? kNoDeadline : request_deadline_ns_;
+  const std::uint64_t deadline_ns = was_idle ? idle_deadline() : request_deadline_ns_;
   while (true) {
     // A plain recv: descriptors sent along (SCM_RIGHTS) are never installed here.
     const ssize_t length = ::recv(socket_.raw(), chunk.data(), chunk.size(), MSG_DONTWAIT);
@@ -86,9 +86,14 @@ Connection::Received Connection::receive() {
       return Received::Ended;
     }
     if (!wait_for(POLLIN, deadline_ns)) {
-      return Received::TooLate;
+      return was_idle ? Received::Ended : Received::TooLate;
     }
   }
+}
+
+std::uint64_t Connection::idle_deadline() const {
+  const std::uint64_t limit_ms = context_.limits.idle_deadline_ms;
+  return limit_ms == 0 ? kNoDeadline : deadline_after(limit_ms);
 }
 
 Connection::Progress Connection::send_all(std::string_view bytes) {

@@ -1,7 +1,7 @@
 // One client's connection: read a request, answer it, until the client goes or breaks the rules.
 //
 // Time limits, so that no client can hold a place for ever by being slow:
-// - between requests the client may be silent as long as it likes;
+// - between requests the client may be silent as long as it likes, unless idle_deadline_ms says otherwise;
 // - from the first byte of a request to its last there is one deadline in total, not one per read;
 // - an answer must be taken within a deadline; who does not read is dropped.
 // When the client ends its side, requests that are here in full are still carried out and answered.
@@ -23,6 +23,8 @@ struct ConnectionLimits {
   std::size_t max_payload_bytes = kDefaultMaxPayloadBytes;
   std::uint64_t request_deadline_ms = 10'000;
   std::uint64_t write_deadline_ms = 10'000;
+  /// How long a client may be silent between requests; 0: for ever.
+  std::uint64_t idle_deadline_ms = 0;
   /// How long a refused client's further bytes are thrown away before the close, so that it can read why.
   std::uint64_t linger_ms = 500;
 };
@@ -30,7 +32,7 @@ struct ConnectionLimits {
 /// What all connections share.
 struct ConnectionContext {
   HttpEngine& engine;
-  Router& router;
+  Responder& responder;
   const Clock& clock;
   ConnectionLimits limits;
   /// Requests that were received whole and whose answers are not sent yet.
@@ -57,6 +59,7 @@ class Connection {
   void refuse_and_linger(const std::string& text);
   void discard_until(std::uint64_t deadline_ns);
   bool wait_for(short events, std::uint64_t deadline_ns) const;
+  std::uint64_t idle_deadline() const;
   std::uint64_t deadline_after(std::uint64_t duration_ms) const;
 
   FdRef socket_;

@@ -74,7 +74,7 @@ void put_answer(const Answer& answer, httplib::Response& response) {
     response.set_header("Deprecation", "true");
   }
   if (!answer.body.empty()) {
-    response.set_content(answer.body, "application/json");
+    response.set_content(answer.body, answer.content_type);
   }
 }
 
@@ -138,8 +138,8 @@ HttpEngine::HttpEngine() {
 
 HttpEngine::~HttpEngine() = default;
 
-std::string HttpEngine::respond(const HttpRequest& request, Router& router) {
-  return library_->exchange(request.method, AfterAnswer::KeepOpen, [&] { return router.answer(request); });
+std::string HttpEngine::respond(const HttpRequest& request, Responder& responder) {
+  return library_->exchange(request.method, AfterAnswer::KeepOpen, [&] { return responder.answer(request); });
 }
 
 std::string HttpEngine::respond(const Answer& answer, AfterAnswer after) {

@@ -23,8 +23,8 @@ class HttpEngine {
   HttpEngine();
   ~HttpEngine();
 
-  /// The response to `request`, answered by `router`. Callable from any thread.
-  std::string respond(const HttpRequest& request, Router& router);
+  /// The response to `request`, answered by `responder`. Callable from any thread.
+  std::string respond(const HttpRequest& request, Responder& responder);
   /// The response that says `answer` to a message which is no request.
   std::string respond(const Answer& answer, AfterAnswer after);
 

@@ -19,6 +19,7 @@ struct Answer {
   int status = 204;
   std::string body;
   bool is_deprecated = false;
+  const char* content_type = "application/json";
 };
 
 inline constexpr int kStatusOk = 200;
@@ -29,12 +30,20 @@ inline constexpr int kStatusContentTooLarge = 413;
 /// The body of a message that is no request at all: {"error": "..."}.
 Answer http_fault(const std::string& text);
 
-class Router {
+/// What a server asks for the answer to a request.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  /// Called from the connections' threads.
+  virtual Answer answer(const HttpRequest& request) = 0;
+};
+
+class Router final : public Responder {
  public:
   Router(CommandPort& port, ApiMetrics& metrics) : port_(port), metrics_(metrics) {}
 
   /// Callable from any thread.
-  Answer answer(const HttpRequest& request);
+  Answer answer(const HttpRequest& request) override;
 
  private:
   Result<ParsedRequest> parse(const HttpRequest& request, const Route*& route);

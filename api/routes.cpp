@@ -166,6 +166,7 @@ constexpr Route kRoutes[] = {
     {Method::Get, kIgnored, "version", "", ask_version, get_count<&Get::vmm_version_count>, uncounted},
     {Method::Get, kIgnored, "machine-config", "", question<GetMachineConfig>, get_count<&Get::machine_cfg_count>,
      uncounted},
+    {Method::Get, kIgnored, "capabilities", "", question<GetCapabilities>, uncounted, uncounted},
     {Method::Get, SecondToken::Exactly, "vm", "config", question<GetFullConfig>, uncounted, uncounted},
     {Method::Get, SecondToken::Exactly, "balloon", "", question<GetBalloon>, uncounted, uncounted},
     {Method::Get, SecondToken::Exactly, "balloon", "statistics", question<GetBalloonStatistics>, uncounted, uncounted},

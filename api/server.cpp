@@ -4,10 +4,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include "vmm/base/confinement.h"
@@ -25,28 +27,29 @@ constexpr ThreadStyle kThreadStyle{
 constexpr int kAcceptBacklog = 128;
 constexpr int kRestMs = 10;
 
-Error bind_error(int sys_errno, const std::string& path) {
-  const std::string what = "Failed to open the API socket at: " + path;
+Error bind_error(int sys_errno, const std::string& path, const SocketName& socket) {
+  const std::string what = std::string("Failed to open the ") + socket.name + " at: " + path;
   if (sys_errno == EADDRINUSE) {
     return {ErrorCode::HostFault, what + ". Check that it is not already used."};
   }
   return Error::host(sys_errno, what, "Check that its folder exists and can be written.");
 }
 
-Result<Fd> listen_at(const std::string& path) {
+Result<Fd> listen_at(const std::string& path, const SocketName& name) {
   Result<sockaddr_un> address = unix_address(path);
   if (!address.ok()) {
-    return std::move(address).error().with_prefix("Failed to open the API socket at: " + path + " (--api-sock): ");
+    return std::move(address).error().with_prefix(std::string("Failed to open the ") + name.name + " at: " + path +
+                                                  " (" + name.argument + "): ");
   }
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
-    return Error::host(errno, "cannot make the API socket");
+    return Error::host(errno, std::string("cannot make the ") + name.name);
   }
   if (::bind(socket.raw(), reinterpret_cast<const sockaddr*>(&address.value()), sizeof(sockaddr_un)) != 0) {
-    return bind_error(errno, path);
+    return bind_error(errno, path, name);
   }
   if (::listen(socket.raw(), kAcceptBacklog) != 0) {
-    return Error::host(errno, "cannot listen at the API socket " + path);
+    return Error::host(errno, std::string("cannot listen at the ") + name.name + " " + path);
   }
   return socket;
 }
@@ -80,8 +83,12 @@ void rest_briefly() {
 /// was given to somebody else.
 class ApiServer::Impl {
  public:
-  Impl(Fd listener, ConnectionLimits limits, CommandPort& port)
-      : listener_(std::move(listener)), router_(port, api_metrics()), context_{engine_, router_, clock_, limits} {}
+  Impl(Fd listener, const ApiOptions& options, ConnectionLimits limits, std::unique_ptr<Responder> responder)
+      : listener_(std::move(listener)),
+        name_(options.socket.name),
+        max_connections_(std::min(options.max_connections, kMaxConnections)),
+        responder_(std::move(responder)),
+        context_{engine_, *responder_, clock_, limits} {}
 
   Status start() {
     accept_thread_ = WISP_TRY(Thread::start(kThreadStyle, [this] { accept_loop(); }));
@@ -140,7 +147,7 @@ class ApiServer::Impl {
       place = take_place();
     }
     if (place == nullptr) {
-      WISP_LOG_LIMITED(Warn, "The API server turned a connection away: %zu are open already.", kMaxConnections);
+      WISP_LOG_LIMITED(Warn, "The %s turned a connection away: %zu are open already.", name_, max_connections_);
       turn_away(client.ref());
       return;
     }
@@ -166,7 +173,7 @@ class ApiServer::Impl {
   /// A free place, after clearing up what ended connections left; nullptr when all are busy.
   Place* take_place() {
     Place* free = nullptr;
-    for (Place& place : places_) {
+    for (Place& place : std::span(places_).first(max_connections_)) {
       if (state_of(place) == PlaceState::Done) {
         clear(place);
       }
@@ -202,9 +209,11 @@ class ApiServer::Impl {
   }
 
   Fd listener_;
+  const char* name_;
+  std::size_t max_connections_;
   MonotonicClock clock_;
   HttpEngine engine_;
-  Router router_;
+  std::unique_ptr<Responder> responder_;
   ConnectionContext context_;
   std::mutex mutex_;
   bool is_stopping_ = false;
@@ -219,11 +228,15 @@ ApiServer::~ApiServer() {
 }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::create(const ApiOptions& options, CommandPort& port) {
-  Fd listener = WISP_TRY(listen_at(options.socket_path));
+  return create(options, std::make_unique<Router>(port, api_metrics()));
+}
+
+Result<std::unique_ptr<ApiServer>> ApiServer::create(const ApiOptions& options, std::unique_ptr<Responder> responder) {
+  Fd listener = WISP_TRY(listen_at(options.socket_path, options.socket));
   ConnectionLimits limits = options.limits;
   limits.max_payload_bytes = options.max_payload_bytes;
-  WISP_LOG(Info, "Listening on API socket (\"%s\").", options.socket_path.c_str());
-  auto impl = std::make_unique<Impl>(std::move(listener), limits, port);
+  WISP_LOG(Info, "Listening on %s (\"%s\").", options.socket.name, options.socket_path.c_str());
+  auto impl = std::make_unique<Impl>(std::move(listener), options, limits, std::move(responder));
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 

@@ -21,17 +21,27 @@ namespace wisp::api {
 
 inline constexpr std::size_t kMaxConnections = 10;
 
+/// What messages call a socket, and the argument that names its path.
+struct SocketName {
+  const char* name = "API socket";
+  const char* argument = "--api-sock";
+};
+
 struct ApiOptions {
   std::string socket_path;
   std::size_t max_payload_bytes = kDefaultMaxPayloadBytes;
   /// For tests; `limits.max_payload_bytes` is set from the member above.
   ConnectionLimits limits = {};
+  std::size_t max_connections = kMaxConnections;  ///< at most kMaxConnections
+  SocketName socket = {};
 };
 
 class ApiServer {
  public:
   /// Binds the socket; `port` must outlive the server. An existing path is refused.
   static Result<std::unique_ptr<ApiServer>> create(const ApiOptions& options, CommandPort& port);
+  /// The same with something else than the API behind it.
+  static Result<std::unique_ptr<ApiServer>> create(const ApiOptions& options, std::unique_ptr<Responder> responder);
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;

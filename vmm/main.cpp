@@ -17,12 +17,14 @@
 #include "api/codec_reply.h"
 #include "api/config_file.h"
 #include "api/metrics.h"
+#include "api/metrics_page.h"
 #include "api/server.h"
 #include "jailer/seccomp/filters.h"
 #include "vmm/base/arguments.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
+#include "vmm/base/trace.h"
 #include "vmm/base/version.h"
 #include "vmm/cli/console_keys.h"
 #include "vmm/cli/doctor_command.h"
@@ -43,6 +45,7 @@ namespace {
 
 /// How long the end of the process waits for answers that are being sent.
 constexpr std::uint64_t kLastAnswersMs = 100;
+constexpr std::uint64_t kNsPerUs = 1000;
 constexpr std::size_t kMaxConfigFileBytes = 1024 * 1024;
 
 /// The sanitizers make system calls of their own that no policy foresees.
@@ -87,7 +90,7 @@ std::string configuration_text(const FullConfig& machine) {
 /// The parts of the process, made in order and never taken apart: the process ends by _exit.
 class Monitor final : public EventHandler {
  public:
-  explicit Monitor(Options options) : options_(std::move(options)) {}
+  Monitor(Options options, std::uint64_t main_ns) : options_(std::move(options)), main_ns_(main_ns) {}
 
   /// Everything up to the first turn of the loop; then the loop, until the machine or a signal ends it.
   ExitCode run() {
@@ -111,6 +114,8 @@ class Monitor final : public EventHandler {
 
  private:
   Status prepare() {
+    (void)WISP_TRY(open_trace());
+    trace::phase("process");
     (void)WISP_TRY(configure_logger());
     WISP_LOG(Info, "Running wisp v%s", kWispVersion);
     harden();
@@ -122,16 +127,18 @@ class Monitor final : public EventHandler {
     controller_ = std::make_unique<VmController>(
         *loop_, metrics_.registry, metrics_.machine,
         ControllerOptions{options_.instance_id, options_.boot_timer, options_.mmds_limit_bytes,
-                          [](const FullConfig& config) { return api::reply_body(Reply(config)); }},
+                          [](const FullConfig& config) { return api::reply_body(Reply(config)); }, facts_},
         [this](ExitCode code) { end(code); });
     metrics_.register_all(controller_->metrics_sink());
     if (options_.metrics_path) {
       (void)WISP_TRY(controller_->metrics_sink().configure(MetricsConfig{*options_.metrics_path, false, {}}));
     }
     record_start_times();
+    trace::phase("API socket");
     if (options_.api == ApiUse::On) {
       (void)WISP_TRY(start_api());
     }
+    (void)WISP_TRY(start_metrics_socket());
     if (options_.console == ConsoleUse::Interactive) {
       keys_ = WISP_TRY(ConsoleKeys::take_over_terminal(*loop_, [this] { end(ExitCode::Ok); }));
     }
@@ -139,7 +146,19 @@ class Monitor final : public EventHandler {
     // at.
     confine_this_thread(ThreadKind::Setup);
     controller_->prefetch();
+    trace::phase("configuration");
     return {};
+  }
+
+  Status open_trace() {
+    if (!options_.trace_file) {
+      return {};
+    }
+    trace::Beginning beginning{.main_ns = main_ns_, .instance_id = options_.instance_id};
+    if (options_.start_time_us) {
+      beginning.jailer_ns = *options_.start_time_us * kNsPerUs;
+    }
+    return trace::open(*options_.trace_file, beginning);
   }
 
   void harden() {
@@ -148,6 +167,7 @@ class Monitor final : public EventHandler {
       WISP_LOG(Warn, "This kernel has no %s; wisp runs without it.", each.c_str());
     }
     WISP_LOG(Debug, "Landlock ABI %d is in force.", report.landlock_abi);
+    facts_.landlock_abi = report.landlock_abi;
   }
 
   void choose_filters() {
@@ -157,6 +177,7 @@ class Monitor final : public EventHandler {
       return;
     }
     seccomp::use(seccomp::FilterSet::built_in());
+    facts_.filters = SystemCallFilters::On;
     current_ = this;
     set_last_words([] { current_->speak_last_words(); });
   }
@@ -197,6 +218,16 @@ class Monitor final : public EventHandler {
     api::api_metrics().register_in(metrics_.registry);
     (void)WISP_TRY(api_->start());
     return {};
+  }
+
+  Status start_metrics_socket() {
+    if (!options_.metrics_socket) {
+      return {};
+    }
+    metrics_server_ =
+        WISP_TRY(ApiServer::create(api::metrics_socket_options(*options_.metrics_socket),
+                                   std::make_unique<api::MetricsPage>(metrics_.registry, options_.instance_id)));
+    return metrics_server_->start();
   }
 
   Status fill_metadata() {
@@ -266,6 +297,7 @@ class Monitor final : public EventHandler {
   ExitCode finish() {
     finish_answers();
     (void)controller_->metrics_sink().flush();
+    trace::write();
     if (exit_code_ == ExitCode::Ok) {
       WISP_LOG(Info, "wisp exiting successfully. exit_code=0");
     } else {
@@ -288,13 +320,16 @@ class Monitor final : public EventHandler {
   static inline Monitor* current_ = nullptr;
 
   Options options_;
+  std::uint64_t main_ns_;
   ExitCode exit_code_ = ExitCode::GenericError;
+  ProcessFacts facts_;
   MonitorMetrics metrics_;
   Fd signals_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<VmController> controller_;
   std::unique_ptr<ApiServer> api_;
   std::unique_ptr<ConsoleKeys> keys_;  ///< wisp run on a terminal
+  std::unique_ptr<ApiServer> metrics_server_;
 };
 
 ExitCode print(const std::string& text) {
@@ -304,6 +339,7 @@ ExitCode print(const std::string& text) {
 }
 
 ExitCode main_with(std::span<char* const> words, std::string_view called_as) {
+  const std::uint64_t main_ns = monotonic_clock().now_ns();
   for (const auto& answer : {command_help(words), early_answer(words, called_as)}) {
     if (answer) {
       return print(*answer);
@@ -328,7 +364,7 @@ ExitCode main_with(std::span<char* const> words, std::string_view called_as) {
     return print(configuration_text(*options.machine) + "\n");
   }
   // Leaked on purpose: vCPU and API threads may still use its parts when the process ends by _exit.
-  auto* monitor = new Monitor(std::move(options));
+  auto* monitor = new Monitor(std::move(options), main_ns);
   return monitor->run();
 }
 
@@ -338,8 +374,8 @@ ExitCode main_with(std::span<char* const> words, std::string_view called_as) {
 int main(int argc, char** argv) {
   // One arena: per-thread arenas cost resident memory, and no thread of ours allocates on a data path.
   ::mallopt(M_ARENA_MAX, 1);
-  const wisp::ExitCode code = wisp::main_with(std::span(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)),
-                                              argc > 0 ? argv[0] : "");
+  const wisp::ExitCode code =
+      wisp::main_with(std::span(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)), argc > 0 ? argv[0] : "");
   wisp::RawTerminal::restore();
   // Not exit(): threads are running, and taking a VM apart politely only delays the client that waits for us.
   ::_exit(wisp::to_int(code));

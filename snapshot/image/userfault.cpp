@@ -140,6 +140,11 @@ std::string describe(const iovec& host, std::uint64_t offset, std::uint64_t page
 
 }  // namespace
 
+Status try_userfault() {
+  const Fd userfault = WISP_TRY(open_userfault());
+  return agree_on_features(userfault.ref(), PageBacking::Normal);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // UserfaultMemory.
 

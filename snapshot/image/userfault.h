@@ -31,6 +31,9 @@
 
 namespace wisp {
 
+/// Whether this process could restore memory through userfaultfd: one is made and closed.
+Status try_userfault();
+
 class UserfaultMemory {
  public:
   /// How long a handler may take to accept the connection and the message.

@@ -392,7 +392,8 @@ class Monitor(unittest.TestCase):
             jail.root.mkdir(parents=True)
             (jail.root / "kernel").write_bytes((OPTIONS.guests / "counter").read_bytes())
             (jail.root / "kernel").chmod(0o644)
-            done = jail.start("--daemonize", "--new-pid-ns", "--", "--level", "Debug")
+            done = jail.start("--daemonize", "--new-pid-ns", "--", "--level", "Debug", "--metrics-sock", "/run/metrics.sock",
+                              "--trace", "/run/trace.json")
             self.assertEqual(done.returncode, 0, done.stderr)
             path = jail.root / "run/firecracker.socket"
             wait_until(path.exists, "API socket")
@@ -408,7 +409,30 @@ class Monitor(unittest.TestCase):
             self.assertEqual(monitor.request(connection, "GET", "/").json()["state"], "Running")
             status = status_of(jail.pid())
             self.assertEqual((status["NoNewPrivs"], status["CapBnd"], status["Name"]), ("1", "0" * 16, "wisp"))
+            host = monitor.request(connection, "GET", "/capabilities").json()["host"]
+            self.assertIsNone(host, "nobody asked before the start")
             connection.close()
+            with socket.socket(socket.AF_UNIX) as scraper:
+                scraper.settimeout(20)
+                scraper.connect(str(jail.root / "run/metrics.sock"))
+                self.assertTrue(monitor.request(scraper, "GET", "/metrics").body.endswith("# EOF\n"))
+            trace = jail.root / "run/trace.json"
+            wait_until(lambda: trace.read_text().endswith("]}\n"), "the trace")
+            self.assertIn('"name":"jailer"', trace.read_text())
+
+    def test_in_the_jail_the_capabilities_are_those_of_the_jail(self):
+        with Jailer(exec_file=OPTIONS.wisp, name="wisp") as jail:
+            done = jail.start("--daemonize", "--devices", "none")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            path = jail.root / "run/firecracker.socket"
+            wait_until(path.exists, "API socket")
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(20)
+                wait_until(lambda: connection.connect_ex(str(path)) == 0, "listening API")
+                host = monitor.request(connection, "GET", "/capabilities").json()["host"]
+            self.assertEqual((host["kvm"]["available"], host["kvm_max_vcpus"]), (False, 0))
+            self.assertIn("/dev/kvm", host["kvm"]["obstacle"])
+            self.assertFalse(host["userfaultfd"]["available"])
 
 
 def main():

@@ -27,7 +27,8 @@ WRITERS = {
     "write_pmem": "Pmem", "write_vsock": "Vsock", "write_mmds_config": "MmdsConfig", "write_bucket": "TokenBucket",
     "write_limiter_as_given": "RateLimiter", "write_boot_source": "BootSource", "write_entropy": "Entropy",
     "write_memory_hotplug": "MemoryHotplug", "write_memory_hotplug_status": "MemoryHotplugStatus",
-    "write_hinting_status": "BalloonHintingStatus", "write_balloon_statistics": "BalloonStatistics",
+    "write_hinting_status": "BalloonHintingStatus", "write_capabilities": "Capabilities", "write_limit": "Limit",
+    "write_availability": "Availability", "write_host": "HostCapabilities", "write_balloon_statistics": "BalloonStatistics",
 }
 BODY_WRITERS = {"InstanceInfo": "InstanceInfo", "FullConfig": "FullConfig"}
 # The store takes any JSON value, so no codec reads it.

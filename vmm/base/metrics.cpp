@@ -145,6 +145,32 @@ void MetricsRegistry::render_kind(std::string& out, const Group& kind) const {
   }
 }
 
+void MetricsRegistry::visit(const std::function<void(const std::string&, std::span<const Instance>)>& visitor) {
+  const auto instance_of = [](const Group& group, std::string id) {
+    Instance instance{std::move(id), {}};
+    for (const Field& field : group.fields) {
+      instance.fields.push_back(field.source);
+    }
+    return instance;
+  };
+  const std::lock_guard lock(mutex_);
+  for (const Group& group : groups_) {
+    if (!group.kind.empty()) {
+      continue;
+    }
+    std::vector<Instance> instances;
+    if (!group.is_kind) {
+      instances.push_back(instance_of(group, ""));
+    }
+    for (const Group& other : groups_) {
+      if (group.is_kind && other.kind == group.name) {
+        instances.push_back(instance_of(other, other.name.substr(group.name.size() + 1)));
+      }
+    }
+    visitor(group.name, instances);
+  }
+}
+
 /// "latency_histograms":{"block_rootfs.read":[counts],…}: all that was ever counted, for every instance and group that
 /// times something.
 void MetricsRegistry::render_histograms(std::string& out) const {

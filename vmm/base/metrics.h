@@ -12,8 +12,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -80,6 +82,14 @@ class MetricsRegistry {
   /// The line: compact JSON with "utc_timestamp_ms", then `extra` (already JSON members, may be empty), then the
   /// groups. Counters restart from here.
   std::string render_flush(const std::string& extra, Histograms histograms = Histograms::Hidden);
+
+  /// The fields of one device, or of a group that there is once (then `id` is empty).
+  struct Instance {
+    std::string id;
+    std::vector<MetricField> fields;
+  };
+  /// Each group once, each kind of device with its instances, in the order of the line. Nothing restarts.
+  void visit(const std::function<void(const std::string& group, std::span<const Instance>)>& visitor);
 
  private:
   struct Field {

@@ -75,6 +75,14 @@ constexpr std::array kSpecs = {
                  .help = "File or FIFO for the metrics, a JSON line a minute.",
                  .fallback = "none",
                  .example = "/var/log/vm1.metrics"},
+    ArgumentSpec{.name = "metrics-sock",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help =
+                     "Unix socket where scrapers get the metrics as OpenMetrics text; at most 107 bytes. The file must "
+                     "not exist yet and stays after the end.",
+                 .fallback = "none",
+                 .example = "/tmp/vm1.metrics.sock"},
     ArgumentSpec{.name = "mmds-size-limit",
                  .kind = Value,
                  .value_name = "BYTES",
@@ -121,6 +129,12 @@ constexpr std::array kSpecs = {
                  .help = "Monotonic time of the jailer's start, for the start-up metric; wisp-jailer gives it.",
                  .fallback = "none",
                  .example = "81726354"},
+    ArgumentSpec{.name = "trace",
+                 .kind = Value,
+                 .value_name = "PATH",
+                 .help = "Writes how long each phase of the start took, in Chrome's trace event format.",
+                 .fallback = "none",
+                 .example = "/tmp/vm1.trace.json"},
     ArgumentSpec{.name = "version", .help = "Prints the version, and ends."},
     ArgumentSpec{.name = "help", .help = "Prints this text (also -h), and ends."},
 };
@@ -198,6 +212,8 @@ OptionsResult interpret(const Arguments& arguments) {
   options.seccomp = arguments.has("no-seccomp") ? SeccompUse::Off : SeccompUse::On;
   options.config_file = arguments.value("config-file");
   options.metrics_path = arguments.value("metrics-path");
+  options.trace_file = arguments.value("trace");
+  options.metrics_socket = arguments.value("metrics-sock");
   options.metadata_file = arguments.value("metadata");
   options.boot_timer = arguments.has("boot-timer") ? BootTimerDevice::Present : BootTimerDevice::Absent;
   options.logger.log_path = arguments.value("log-path");

@@ -35,6 +35,8 @@ struct Options {
   std::optional<std::string> config_file;
   LoggerConfig logger;
   std::optional<std::string> metrics_path;
+  std::optional<std::string> metrics_socket;
+  std::optional<std::string> trace_file;
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
   std::uint64_t max_payload_bytes = kDefaultMaxPayloadBytes;
   std::optional<std::string> metadata_file;

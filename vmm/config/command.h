@@ -12,6 +12,7 @@
 #include "vmm/base/result.h"
 #include "vmm/config/balloon.h"
 #include "vmm/config/boot.h"
+#include "vmm/config/capabilities.h"
 #include "vmm/config/cpu_template.h"
 #include "vmm/config/drive.h"
 #include "vmm/config/entropy.h"
@@ -92,6 +93,8 @@ struct PatchMmds {
 };
 
 // Life.
+/// The first one before the start looks at the host, later ones tell what that found.
+struct GetCapabilities {};
 struct InstanceStart {};
 struct FlushMetrics {};
 struct SendCtrlAltDel {};
@@ -140,7 +143,7 @@ using Command =
                  PutLogger, PutMetrics, PutSerial, PutMmds, PatchMmds, InstanceStart, FlushMetrics, SendCtrlAltDel,
                  PauseVm, ResumeVm, CreateSnapshot, LoadSnapshot, PatchDrive, PatchNetworkInterface, PatchPmem,
                  PatchBalloon, PatchBalloonStatistics, StartBalloonHinting, StopBalloonHinting, PatchMemoryHotplug,
-                 UnplugDevice>;
+                 UnplugDevice, GetCapabilities>;
 
 enum class VmState { NotStarted, Running, Paused };
 
@@ -170,7 +173,7 @@ struct MmdsContents {
 
 /// The answer to a successful command; Unit where there is nothing to say.
 using Reply = std::variant<Unit, InstanceInfo, MachineConfig, FullConfig, BalloonConfig, BalloonStatistics,
-                           BalloonHintingStatus, MemoryHotplugStatus, MmdsContents>;
+                           BalloonHintingStatus, MemoryHotplugStatus, MmdsContents, Capabilities>;
 
 /// The way from the API to the controller. execute() may be called from any thread and returns when the command is
 /// done; a refusal is an Error whose text goes to the client and has changed nothing.

@@ -8,6 +8,7 @@
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
 #include "vmm/base/resident.h"
+#include "vmm/base/trace.h"
 #include "vmm/control/lifecycle.h"
 #include "vmm/control/logger_config.h"
 #include "vmm/control/reply.h"
@@ -126,6 +127,15 @@ Result<Reply> VmController::on(GetFullConfig& /*command*/) {
   return Reply(configuration_.full());
 }
 
+Result<Reply> VmController::on(GetCapabilities& /*command*/) {
+  if (!host_ && state_ == VmState::NotStarted) {
+    host_ = probe_host(options_.process);
+  }
+  Capabilities answer = build_capabilities();
+  answer.host = host_;
+  return Reply(std::move(answer));
+}
+
 Result<Reply> VmController::on(PutMachineConfig& command) {
   return reply_or_prefix(configuration_.set_machine(command.config), "Machine config error: ");
 }
@@ -213,7 +223,11 @@ Result<Reply> VmController::on(ResumeVm& /*command*/) {
 }
 
 Result<Reply> VmController::on(InstanceStart& /*command*/) {
-  return reply_or_prefix(start_machine(), "Start microvm error: ");
+  Status started = start_machine();
+  if (!started.ok()) {
+    trace::phase("configuration");
+  }
+  return reply_or_prefix(std::move(started), "Start microvm error: ");
 }
 
 Result<VmSpec> VmController::make_boot_spec() {
@@ -276,13 +290,23 @@ Status VmController::prepare_timers() {
 
 void VmController::adopt_machine(std::unique_ptr<Vm> vm) {
   vm_ = std::move(vm);
+  trace::phase("confinement");
   vm_->register_in(registry_);
   configuration_.release_files();
   // The last thing before the guest can run: from here on no VM, vCPU or thread can be made any more.
   confine_this_thread(ThreadKind::Loop);
 }
 
+/// The guest runs next. The trace ends with its first instruction and is written when the loop has time again.
+void VmController::let_run() {
+  trace::phase("guest entry");
+  trace::end_at_guest_entry([this] { loop_.post(trace::write); });
+  vm_->resume();
+  state_ = VmState::Running;
+}
+
 Status VmController::start_machine() {
+  trace::phase("start checks");
   VmSpec spec = WISP_TRY(make_boot_spec());
   (void)WISP_TRY(prepare_timers());
   auto vm = Vm::build(std::move(spec), loop_, metrics_, on_end_);
@@ -292,8 +316,7 @@ Status VmController::start_machine() {
     return std::move(vm).error();
   }
   adopt_machine(std::move(vm).value());
-  vm_->resume();
-  state_ = VmState::Running;
+  let_run();
   (void)metrics_sink_.flush();
   return {};
 }

@@ -12,6 +12,7 @@
 
 #include "virtio/mmds/metadata_store.h"
 #include "vmm/config/command.h"
+#include "vmm/control/capabilities.h"
 #include "vmm/control/configuration.h"
 #include "vmm/control/metrics_sink.h"
 #include "vmm/events/event_loop.h"
@@ -29,6 +30,7 @@ struct ControllerOptions {
   std::size_t mmds_limit_bytes = kDefaultMetadataLimitBytes;  ///< the store's size as JSON text
   /// JSON text that tells people and tools what a snapshot's machine is.
   std::function<std::string(const FullConfig&)> describe = [](const FullConfig&) { return std::string("{}"); };
+  ProcessFacts process = {};
 };
 
 class VmController final : public CommandPort {
@@ -62,6 +64,7 @@ class VmController final : public CommandPort {
   Result<Reply> on(GetInstanceInfo&);
   Result<Reply> on(GetMachineConfig&);
   Result<Reply> on(GetFullConfig&);
+  Result<Reply> on(GetCapabilities&);
   Result<Reply> on(PutMachineConfig&);
   Result<Reply> on(PatchMachineConfig&);
   Result<Reply> on(PutCpuConfig&);
@@ -110,6 +113,7 @@ class VmController final : public CommandPort {
   Result<VmSpec> make_spec();
   Result<VmSpec> make_boot_spec();
   Status prepare_timers();
+  void let_run();
   void adopt_machine(std::unique_ptr<Vm> vm);
 
   EventLoop& loop_;
@@ -120,6 +124,7 @@ class VmController final : public CommandPort {
   Configuration configuration_;
   MetricsSink metrics_sink_;
   MetadataStore metadata_;
+  std::optional<HostCapabilities> host_;  ///< once somebody has asked
   VmState state_ = VmState::NotStarted;
   std::deque<Pending> queue_;
   bool busy_ = false;

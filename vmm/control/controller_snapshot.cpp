@@ -3,6 +3,7 @@
 #include "snapshot/image/state_file.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/trace.h"
 #include "vmm/control/config_state.h"
 #include "vmm/control/controller.h"
 #include "vmm/control/reply.h"
@@ -117,6 +118,7 @@ Result<Reply> VmController::on(LoadSnapshot& command) {
 }
 
 Status VmController::load_snapshot(const SnapshotLoadConfig& load) {
+  trace::phase("state read");
   auto state = StateFile::open(load.snapshot_path);
   if (!state.ok()) {
     return std::move(state).error().with_prefix(std::string(kRestoreFailed) +
@@ -127,6 +129,7 @@ Status VmController::load_snapshot(const SnapshotLoadConfig& load) {
     return Error(ErrorCode::Corrupt, std::string(kRestoreFailed) + "the snapshot has no section 'config'");
   }
   StateReader in(kConfigSection, *section);
+  trace::phase("checks");
   auto config = restore_config(in);
   Status prepared =
       config.ok() ? restore_configuration(std::move(config).value(), load) : Status(std::move(config).error());
@@ -149,8 +152,9 @@ Status VmController::load_snapshot(const SnapshotLoadConfig& load) {
   adopt_machine(std::move(vm).value());
   state_ = VmState::Paused;
   if (load.resume_vm) {
-    vm_->resume();
-    state_ = VmState::Running;
+    let_run();
+  } else {
+    loop_.post(trace::write);
   }
   (void)metrics_sink_.flush();
   return {};

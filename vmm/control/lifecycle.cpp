@@ -56,6 +56,7 @@ constexpr std::array kTable = {
     Row{Allowed::AfterStart},                  // StopBalloonHinting
     Row{Allowed::AfterStart},                  // PatchMemoryHotplug
     Row{Allowed::AfterStart},                  // UnplugDevice
+    Row{Allowed::Always},                      // GetCapabilities
 };
 static_assert(kTable.size() == std::variant_size_v<Command>, "every command has a row");
 

@@ -104,6 +104,10 @@ bool KvmSystem::has_capability(int capability) const {
   return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0;
 }
 
+std::uint32_t KvmSystem::max_vcpus() const {
+  return static_cast<std::uint32_t>(std::max(0, ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS)));
+}
+
 int kvm_api_version_of(const char* path) {
   const Fd fd(::open(path, O_RDWR | O_CLOEXEC));
   return fd.valid() ? ::ioctl(fd.raw(), KVM_GET_API_VERSION, 0) : -1;

@@ -26,6 +26,8 @@ class KvmSystem {
   /// The MSRs that belong to a vCPU's state (saved_msrs.h).
   Result<std::vector<std::uint32_t>> saved_msr_indices() const;
   bool has_capability(int capability) const;
+  /// How many vCPUs one machine can have, as KVM says.
+  std::uint32_t max_vcpus() const;
 
  private:
   explicit KvmSystem(Fd fd, std::size_t run_size_bytes) : fd_(std::move(fd)), run_size_bytes_(run_size_bytes) {}

@@ -10,6 +10,7 @@
 #include "vmm/arch/x86_64/registers.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/trace.h"
 #include "vmm/memory/shared_file.h"
 
 namespace wisp {
@@ -48,10 +49,15 @@ Result<std::unique_ptr<Vm>> VmBuilder::build() {
   template_ = WISP_TRY(arch::resolve_template(spec_.custom_template, spec_.machine.cpu_template, arch::host_cpuid));
   (void)WISP_TRY(open_pmem());
   (void)WISP_TRY(connect_backends());
+  trace::phase("memory");
   (void)WISP_TRY(map_memory());
+  trace::phase("loader");
   (void)WISP_TRY(load_boot_image());
+  trace::phase("KVM VM");
   (void)WISP_TRY(create_kvm());
+  trace::phase("devices");
   (void)WISP_TRY(add_devices());
+  trace::phase("vCPUs");
   (void)WISP_TRY(create_vcpus());
   WISP_LOG(Debug, "event_end: build microvm for boot");
   return std::move(vm_);

@@ -11,6 +11,7 @@
 #include "snapshot/image/memory_file.h"
 #include "vmm/arch/x86_64/cpu_requirements.h"
 #include "vmm/base/log.h"
+#include "vmm/base/trace.h"
 #include "vmm/machine/builder.h"
 
 namespace wisp {
@@ -27,12 +28,17 @@ Result<std::unique_ptr<Vm>> VmBuilder::restore(const RestoreInput& input) {
   (void)WISP_TRY(check_section_names(input.state));
   (void)WISP_TRY(read_vcpu_states(input.state));
   (void)WISP_TRY(open_pmem());
+  trace::phase("memory map");
   (void)WISP_TRY(map_captured_memory(input));
+  trace::phase("KVM VM");
   (void)WISP_TRY(create_kvm());
   (void)WISP_TRY(check_cpu());
+  trace::phase("devices");
   (void)WISP_TRY(add_devices());
+  trace::phase("vCPU state");
   (void)WISP_TRY(restore_vcpus());
   (void)WISP_TRY(restore_vm(input));
+  trace::phase("device state");
   (void)WISP_TRY(vm_->devices_->restore(input.state));
   (void)WISP_TRY(vm_->devices_->announce_restore());
   WISP_LOG(Debug, "event_end: build microvm from snapshot");

@@ -8,6 +8,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
+#include "vmm/base/trace.h"
 
 namespace wisp {
 namespace {
@@ -107,6 +108,7 @@ void Vcpu::thread_main() {
   confine_this_thread(ThreadKind::Vcpu);
   wish_word_.wait(static_cast<std::uint32_t>(Wish::Park), std::memory_order_acquire);
   while (park() == Wish::Run) {
+    trace::guest_entered();
     Next next = Next::Continue;
     while (next == Next::Continue) {
       next = run_once();

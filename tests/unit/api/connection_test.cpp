@@ -99,3 +99,25 @@ TEST_CASE("A pipelined rest has its own deadline, counted from the answer before
   CHECK(ends.received().starts_with("HTTP/1.1 200"));
   CHECK(ends.received().starts_with("HTTP/1.1 200"));
 }
+
+TEST_CASE("A client that says nothing until the idle deadline loses its connection without a word") {
+  Served served({.idle_deadline_ms = 1'000});
+  Ends ends;
+
+  Connection(ends.server.ref(), served.context).serve();
+
+  CHECK(ends.received().empty());
+  CHECK(served.port.command_count() == 0);
+}
+
+TEST_CASE("Requests that are there before the idle deadline are all answered") {
+  Served served({.idle_deadline_ms = 1'000});
+  Ends ends;
+  ends.send("GET /version HTTP/1.1\r\n\r\n");
+  ends.send("GET /version HTTP/1.1\r\n\r\n");
+
+  Connection(ends.server.ref(), served.context).serve();
+
+  CHECK(ends.received().starts_with("HTTP/1.1 200"));
+  CHECK(ends.received().starts_with("HTTP/1.1 200"));
+}
