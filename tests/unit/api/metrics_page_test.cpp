@@ -40,10 +40,10 @@ TEST_CASE("capabilities are one document; a host that nobody looked at is null, 
   capabilities.transports = {"mmio"};
   capabilities.features = {{"pci", false}};
   capabilities.limits = {{"vcpus", 32, "processors"}};
-  CHECK(
-      reply_body(Reply(capabilities)) ==
-      R"({"api_version":"1.17.0","wisp_version":"0.1.0","snapshot_version":"1.0.0","transports":["mmio"],)"
-      R"("devices":[],"features":{"pci":false},"limits":[{"name":"vcpus","value":32,"unit":"processors"}],"host":null})");
+  const std::string build = R"({"api_version":"1.17.0","wisp_version":"0.1.0","snapshot_version":"1.0.0",)"
+                            R"("transports":["mmio"],"devices":[],"features":{"pci":false},)"
+                            R"("limits":[{"name":"vcpus","value":32,"unit":"processors"}],"host":null})";
+  CHECK(reply_body(Reply(capabilities)) == build);
   capabilities.host.emplace().userfaultfd.obstacle = "the \"reason\"";
   const std::string body = reply_body(Reply(capabilities));
   CHECK(body.find(R"("kvm":{"name":"kvm","available":true,"obstacle":null})") != std::string::npos);
