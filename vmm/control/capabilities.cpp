@@ -96,7 +96,7 @@ Capabilities build_capabilities() {
       {"custom_cpu_templates", true},
       {"live_drive_update", true},
       {"latency_histograms", true},
-      {"vhost_user_block", false},
+      {"vhost_user_block", true},
       {"pci", false},
       {"gdb", false},
   };
