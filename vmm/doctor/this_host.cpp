@@ -16,6 +16,7 @@
 #include <cstdlib>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/uninterrupted.h"
 #include "vmm/doctor/host.h"
 #include "vmm/doctor/text.h"
 #include "vmm/kvm/system.h"
@@ -94,7 +95,8 @@ std::optional<std::string> ThisHost::read(const std::string& path) const {
   std::string content(kMaxFileBytes, '\0');
   std::size_t used = 0;
   while (used < content.size()) {
-    const ssize_t count = ::read(file.raw(), content.data() + used, content.size() - used);
+    const ssize_t count =
+        uninterrupted([&] { return ::read(file.raw(), content.data() + used, content.size() - used); });
     if (count < 0) {
       return std::nullopt;
     }
