@@ -32,6 +32,9 @@ build_programs() {
   CCACHE_DISABLE=1 with_progress "build of ${release_programs[*]}" cmake --build "$build" --target "${release_programs[@]}"
 }
 
+# The names of all manual pages, as `wisp help` knows them.
+pages_of() { "$1" help help | sed -n '/^Commands:/,/^$/s/^  \([a-z-]\{1,\}\)$/\1/p'; }
+
 # stage_files SOURCES BUILD ROOT: the package's files.
 stage_files() {
   local sources=$1 build=$2 root=$3 page name section share=$3/usr/share
@@ -40,7 +43,7 @@ stage_files() {
   for name in "${release_programs[@]}"; do
     install -m 0755 "$build/$name" "$root/usr/bin/$name"
   done
-  for page in wisp run doctor snapshot completion help wisp-jailer; do
+  for page in $(pages_of "$build/wisp"); do
     case $page in wisp) name=wisp section=1 ;; wisp-jailer) name=wisp-jailer section=8 ;; *) name=wisp-$page section=1 ;; esac
     "$build/wisp" help --man "$page" | gzip -9n >"$share/man/man$section/$name.$section.gz"
   done

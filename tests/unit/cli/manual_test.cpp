@@ -88,6 +88,18 @@ TEST_CASE("completion knows files, choices, other values and switches apart") {
   CHECK(says(fish, "complete -c tool -l mode -x -a 'a b'"));
 }
 
+TEST_CASE("wisp help lists exactly the pages that there are") {
+  std::set<std::string> listed;
+  for (const ManualWord& each : kHelpPage.words) {
+    listed.insert(each.word);
+  }
+  std::set<std::string> there;
+  for (const ManualPage* page : all_pages()) {
+    there.insert(page->command == nullptr ? page->program : page->command);
+  }
+  CHECK(listed == there);
+}
+
 TEST_CASE("every argument of every page has a help, and every value a name, an example and a default or is required") {
   for (const ManualPage* page : all_pages()) {
     std::set<std::string> names;
