@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace wisp::api {
@@ -26,6 +27,11 @@ int poll_timeout_ms(std::uint64_t now_ns, std::uint64_t deadline_ns) {
   return static_cast<int>(std::min((left_ns + kNsPerMs - 1) / kNsPerMs, kLongestPollMs));
 }
 
+std::string too_many_descriptors() {
+  return "The request came with more file descriptors than the " + std::to_string(kMaxRequestDescriptors) +
+         " that fit, or than the monitor may hold (RLIMIT_NOFILE). Send fewer.";
+}
+
 }  // namespace
 
 void Connection::serve() {
@@ -39,6 +45,7 @@ Connection::Progress Connection::handle(const Outcome& outcome) {
     case OutcomeKind::SendContinue: return send_all(continue_response());
     case OutcomeKind::Ready: return answer(outcome.request);
     case OutcomeKind::Refused:
+      inbox_.clear();
       return send_all(context_.engine.respond(http_fault(outcome.error), AfterAnswer::KeepOpen));
     case OutcomeKind::Fault: break;
   }
@@ -48,7 +55,7 @@ Connection::Progress Connection::handle(const Outcome& outcome) {
 
 Connection::Progress Connection::answer(const HttpRequest& request) {
   context_.unanswered_count.fetch_add(1, std::memory_order_acq_rel);
-  const Progress progress = send_all(context_.engine.respond(request, context_.responder));
+  const Progress progress = send_all(context_.engine.respond(request, context_.responder, inbox_.take()));
   context_.unanswered_count.fetch_sub(1, std::memory_order_acq_rel);
   // What is here of the next request starts its time now, not when the previous one was received.
   request_deadline_ns_ = deadline_after(context_.limits.request_deadline_ms);
@@ -59,6 +66,7 @@ Connection::Progress Connection::receive_more() {
   switch (receive()) {
     case Received::Bytes: return Progress::GoOn;
     case Received::Ended: return Progress::End;
+    case Received::TooManyDescriptors: refuse_and_linger(too_many_descriptors()); return Progress::End;
     case Received::TooLate: break;
   }
   refuse_and_linger("The request was not complete within " + std::to_string(context_.limits.request_deadline_ms) +
@@ -70,9 +78,15 @@ Connection::Received Connection::receive() {
   std::array<char, kReceiveChunkBytes> chunk;  // NOLINT: filled by recv
   const bool was_idle = reader_.is_idle();
   const std::uint64_t deadline_ns = was_idle ? idle_deadline() : request_deadline_ns_;
+  if (was_idle) {
+    inbox_.clear();  // of bytes that were no part of a request
+  }
   while (true) {
-    // A plain recv: descriptors sent along (SCM_RIGHTS) are never installed here.
-    const ssize_t length = ::recv(socket_.raw(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+    const ssize_t length = inbox_.receive(socket_, chunk);
+    if (inbox_.is_over_limit()) {
+      inbox_.clear();
+      return Received::TooManyDescriptors;
+    }
     if (length > 0) {
       if (was_idle) {
         request_deadline_ns_ = deadline_after(context_.limits.request_deadline_ms);

@@ -4,6 +4,8 @@
 // - between requests the client may be silent as long as it likes, unless idle_deadline_ms says otherwise;
 // - from the first byte of a request to its last there is one deadline in total, not one per read;
 // - an answer must be taken within a deadline; who does not read is dropped.
+// Descriptors that a client sends along (SCM_RIGHTS) belong to the request that is complete first after them, and are
+// closed with it; more than kMaxRequestDescriptors end the connection.
 // When the client ends its side, requests that are here in full are still carried out and answered.
 #pragma once
 
@@ -11,6 +13,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "api/descriptor_inbox.h"
 #include "api/http_engine.h"
 #include "api/request_reader.h"
 #include "api/router.h"
@@ -49,7 +52,7 @@ class Connection {
 
  private:
   enum class Progress { GoOn, End };
-  enum class Received { Bytes, Ended, TooLate };
+  enum class Received { Bytes, Ended, TooLate, TooManyDescriptors };
 
   Progress handle(const Outcome& outcome);
   Progress answer(const HttpRequest& request);
@@ -65,6 +68,7 @@ class Connection {
   FdRef socket_;
   ConnectionContext& context_;
   RequestReader reader_;
+  DescriptorInbox inbox_;
   std::uint64_t request_deadline_ns_ = 0;
 };
 

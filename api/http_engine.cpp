@@ -138,8 +138,9 @@ HttpEngine::HttpEngine() {
 
 HttpEngine::~HttpEngine() = default;
 
-std::string HttpEngine::respond(const HttpRequest& request, Responder& responder) {
-  return library_->exchange(request.method, AfterAnswer::KeepOpen, [&] { return responder.answer(request); });
+std::string HttpEngine::respond(const HttpRequest& request, Responder& responder, std::vector<Fd> descriptors) {
+  return library_->exchange(request.method, AfterAnswer::KeepOpen,
+                            [&] { return responder.answer(request, std::move(descriptors)); });
 }
 
 std::string HttpEngine::respond(const Answer& answer, AfterAnswer after) {

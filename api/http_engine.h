@@ -24,7 +24,7 @@ class HttpEngine {
   ~HttpEngine();
 
   /// The response to `request`, answered by `responder`. Callable from any thread.
-  std::string respond(const HttpRequest& request, Responder& responder);
+  std::string respond(const HttpRequest& request, Responder& responder, std::vector<Fd> descriptors = {});
   /// The response that says `answer` to a message which is no request.
   std::string respond(const Answer& answer, AfterAnswer after);
 

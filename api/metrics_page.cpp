@@ -6,7 +6,7 @@
 
 namespace wisp::api {
 
-Answer MetricsPage::answer(const HttpRequest& request) {
+Answer MetricsPage::answer(const HttpRequest& request, std::vector<Fd> /*descriptors*/) {
   if (request.method != Method::Get || split_path(request.path).first != "metrics") {
     return http_fault("This socket answers GET /metrics only.");
   }

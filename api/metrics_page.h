@@ -25,7 +25,8 @@ class MetricsPage final : public Responder {
       : registry_(registry), instance_id_(std::move(instance_id)) {}
 
   /// GET /metrics; callable from any thread.
-  Answer answer(const HttpRequest& request) override;
+  using Responder::answer;
+  Answer answer(const HttpRequest& request, std::vector<Fd> descriptors) override;
 
  private:
   MetricsRegistry& registry_;

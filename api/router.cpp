@@ -122,13 +122,28 @@ Result<std::string> Router::execute(ParsedRequest parsed) {
   return reply_body(WISP_TRY(port_.execute(std::move(std::get<Command>(parsed.what)))));
 }
 
-Answer Router::answer(const HttpRequest& request) {
+Status Router::hand_over(std::vector<Fd> descriptors, ParsedRequest& parsed) {
+  if (descriptors.empty()) {
+    return {};
+  }
+  auto* command = std::get_if<Command>(&parsed.what);
+  auto* load = command != nullptr ? std::get_if<LoadSnapshot>(command) : nullptr;
+  if (load == nullptr) {
+    return refusal("The request came with " + std::to_string(descriptors.size()) +
+                   " file descriptor(s), and only PUT /snapshot/load takes any. Send it without them.");
+  }
+  load->descriptors = std::make_shared<std::vector<Fd>>(std::move(descriptors));
+  return {};
+}
+
+Answer Router::answer(const HttpRequest& request, std::vector<Fd> descriptors) {
   log_request(request);
   const Route* route = nullptr;
   Result<ParsedRequest> parsed = parse(request, route);
-  if (!parsed.ok()) {
+  const Status taken = parsed.ok() ? hand_over(std::move(descriptors), parsed.value()) : Status();
+  if (!parsed.ok() || !taken.ok()) {
     count(route != nullptr ? route->fails(metrics_) : nullptr);
-    return fault_answer(parsed.error());
+    return fault_answer(parsed.ok() ? taken.error() : parsed.error());
   }
   const char* deprecation = parsed.value().deprecation;
   if (deprecation != nullptr) {

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "api/metrics.h"
 #include "api/request_reader.h"
@@ -34,8 +36,10 @@ Answer http_fault(const std::string& text);
 class Responder {
  public:
   virtual ~Responder() = default;
-  /// Called from the connections' threads.
-  virtual Answer answer(const HttpRequest& request) = 0;
+  /// Called from the connections' threads. `descriptors` came with the request; what the answer has no use for is
+  /// closed.
+  virtual Answer answer(const HttpRequest& request, std::vector<Fd> descriptors) = 0;
+  Answer answer(const HttpRequest& request) { return answer(request, {}); }
 };
 
 class Router final : public Responder {
@@ -43,10 +47,12 @@ class Router final : public Responder {
   Router(CommandPort& port, ApiMetrics& metrics) : port_(port), metrics_(metrics) {}
 
   /// Callable from any thread.
-  Answer answer(const HttpRequest& request) override;
+  using Responder::answer;
+  Answer answer(const HttpRequest& request, std::vector<Fd> descriptors) override;
 
  private:
   Result<ParsedRequest> parse(const HttpRequest& request, const Route*& route);
+  static Status hand_over(std::vector<Fd> descriptors, ParsedRequest& parsed);
   Result<std::string> execute(ParsedRequest parsed);
 
   CommandPort& port_;

@@ -116,6 +116,7 @@ class Monitor final : public EventHandler {
   Status prepare() {
     (void)WISP_TRY(open_trace());
     trace::phase("process");
+    auto inherited = WISP_TRY(claim_inherited(options_.inherited));
     (void)WISP_TRY(configure_logger());
     WISP_LOG(Info, "Running wisp v%s", kWispVersion);
     harden();
@@ -127,7 +128,8 @@ class Monitor final : public EventHandler {
     controller_ = std::make_unique<VmController>(
         *loop_, metrics_.registry, metrics_.machine,
         ControllerOptions{options_.instance_id, options_.boot_timer, options_.mmds_limit_bytes,
-                          [](const FullConfig& config) { return api::reply_body(Reply(config)); }, facts_},
+                          [](const FullConfig& config) { return api::reply_body(Reply(config)); }, facts_,
+                          std::move(inherited)},
         [this](ExitCode code) { end(code); });
     metrics_.register_all(controller_->metrics_sink());
     if (options_.metrics_path) {
@@ -345,10 +347,12 @@ ExitCode main_with(std::span<char* const> words, std::string_view called_as) {
       return print(*answer);
     }
   }
-  for (const auto run : {run_snapshot_command, run_help_command}) {
-    if (const auto code = run(words)) {
-      return *code;
-    }
+  const auto describe = [](const FullConfig& config) { return api::reply_body(Reply(config)); };
+  if (const auto code = run_snapshot_command(words, describe)) {
+    return *code;
+  }
+  if (const auto code = run_help_command(words)) {
+    return *code;
   }
   const std::string_view command = words.empty() ? "" : words[0];
   if (command == "doctor") {

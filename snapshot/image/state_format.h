@@ -25,7 +25,7 @@ struct SnapshotVersion {
 
   std::string text() const { return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch); }
 };
-inline constexpr SnapshotVersion kSnapshotVersion{1, 0, 0};
+inline constexpr SnapshotVersion kSnapshotVersion{1, 1, 0};
 
 /// ELF's machine numbers.
 inline constexpr std::uint16_t kArchX86_64 = 62;

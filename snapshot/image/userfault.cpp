@@ -84,6 +84,29 @@ Status check_page_size(std::span<const RegionPlan> regions, PageBacking backing)
 // ---------------------------------------------------------------------------------------------------------------------
 // The handler.
 
+Status limit_sending(FdRef socket) {
+  const timeval limit{.tv_sec = UserfaultMemory::kHandOffLimitMs / 1000, .tv_usec = 0};
+  if (::setsockopt(socket.raw(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0) {
+    return Error::host(errno, kConnectFailed);
+  }
+  return {};
+}
+
+/// Whether it is connected is found out when the message is sent.
+Result<Fd> check_handler_socket(Fd socket) {
+  const auto is_set = [&](int option, int wanted) {
+    int value = 0;
+    socklen_t value_bytes = sizeof(value);
+    return ::getsockopt(socket.raw(), SOL_SOCKET, option, &value, &value_bytes) == 0 && value == wanted;
+  };
+  if (!is_set(SO_DOMAIN, AF_UNIX) || !is_set(SO_TYPE, SOCK_STREAM) || !is_set(SO_ACCEPTCONN, 0)) {
+    return Error(ErrorCode::InvalidArgument,
+                 "the descriptor given for the page fault handler is not a connected Unix stream socket");
+  }
+  (void)WISP_TRY(limit_sending(socket.ref()));
+  return socket;
+}
+
 /// Waits at most kHandOffLimitMs, for a place in the handler's queue too.
 Result<Fd> connect_to_handler(const std::string& path) {
   Result<sockaddr_un> address = unix_address(path);
@@ -94,10 +117,7 @@ Result<Fd> connect_to_handler(const std::string& path) {
   if (!socket.valid()) {
     return Error::host(errno, kConnectFailed, "Raise the limit on open files (RLIMIT_NOFILE)");
   }
-  const timeval limit{.tv_sec = UserfaultMemory::kHandOffLimitMs / 1000, .tv_usec = 0};
-  if (::setsockopt(socket.raw(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0) {
-    return Error::host(errno, kConnectFailed);
-  }
+  (void)WISP_TRY(limit_sending(socket.ref()));
   while (::connect(socket.raw(), reinterpret_cast<const sockaddr*>(&address.value()), sizeof(sockaddr_un)) != 0) {
     if (errno == EINTR) {
       continue;  // it was waiting for a place; nothing has begun
@@ -169,6 +189,16 @@ Result<std::string> UserfaultMemory::register_regions(const GuestMemory& memory,
 
 Result<UserfaultMemory> UserfaultMemory::create(std::span<const RegionPlan> regions, PageBacking backing,
                                                 const std::string& handler_socket_path) {
+  return create_with(regions, backing, [&] { return connect_to_handler(handler_socket_path); });
+}
+
+Result<UserfaultMemory> UserfaultMemory::create(std::span<const RegionPlan> regions, PageBacking backing,
+                                                Fd handler_socket) {
+  return create_with(regions, backing, [&] { return check_handler_socket(std::move(handler_socket)); });
+}
+
+Result<UserfaultMemory> UserfaultMemory::create_with(std::span<const RegionPlan> regions, PageBacking backing,
+                                                     const std::function<Result<Fd>()>& connect) {
   (void)WISP_TRY(check_layout(regions));
   (void)WISP_TRY(check_page_size(regions, backing));
   std::vector<RegionPlan> plans(regions.begin(), regions.end());
@@ -179,7 +209,7 @@ Result<UserfaultMemory> UserfaultMemory::create(std::span<const RegionPlan> regi
   Fd userfault = WISP_TRY(open_userfault());
   (void)WISP_TRY(agree_on_features(userfault.ref(), backing));
   std::string text = WISP_TRY(register_regions(memory, userfault.ref(), backing));
-  Fd socket = WISP_TRY(connect_to_handler(handler_socket_path));
+  Fd socket = WISP_TRY(connect());
   (void)WISP_TRY(hand_over(socket.ref(), userfault.ref(), std::move(text)));
   return UserfaultMemory(std::move(memory), std::move(userfault), std::move(socket));
 }

@@ -43,6 +43,8 @@ class UserfaultMemory {
   /// looked at. When this fails, no handler has been told anything.
   static Result<UserfaultMemory> create(std::span<const RegionPlan> regions, PageBacking backing,
                                         const std::string& handler_socket_path);
+  /// The same with a stream socket that somebody else has connected with the handler.
+  static Result<UserfaultMemory> create(std::span<const RegionPlan> regions, PageBacking backing, Fd handler_socket);
 
   UserfaultMemory(UserfaultMemory&&) noexcept = default;
   UserfaultMemory& operator=(UserfaultMemory&&) noexcept = default;
@@ -57,6 +59,8 @@ class UserfaultMemory {
  private:
   UserfaultMemory(GuestMemory memory, Fd userfault, Fd socket)
       : userfault_(std::move(userfault)), socket_(std::move(socket)), memory_(std::move(memory)) {}
+  static Result<UserfaultMemory> create_with(std::span<const RegionPlan> regions, PageBacking backing,
+                                             const std::function<Result<Fd>()>& connect);
   static Result<std::string> register_regions(const GuestMemory& memory, FdRef userfault, PageBacking backing);
 
   Fd userfault_;

@@ -15,10 +15,12 @@ constexpr std::uint64_t kLoadAddress = 0x100000;
 constexpr std::uint64_t kFileOffset = 0x1000;
 // mov dx, 0x3f8; mov al, '!'; out dx, al; jmp self
 constexpr std::array<std::uint8_t, 9> kCode = {0x66, 0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee, 0xeb, 0xfe};
+/// The jump goes back to the out.
+constexpr std::uint8_t kJumpToOut = 0xfd;
 
 }  // namespace
 
-bool write_guest_image(const std::string& path) {
+bool write_guest_image(const std::string& path, AfterMark after) {
   std::vector<char> image(kFileOffset + kCode.size());
   Elf64_Ehdr header{};
   std::memcpy(header.e_ident, ELFMAG, SELFMAG);
@@ -43,6 +45,9 @@ bool write_guest_image(const std::string& path) {
   std::memcpy(image.data(), &header, sizeof(header));
   std::memcpy(image.data() + sizeof(header), &segment, sizeof(segment));
   std::memcpy(image.data() + kFileOffset, kCode.data(), kCode.size());
+  if (after == AfterMark::Repeat) {
+    image.back() = static_cast<char>(kJumpToOut);
+  }
   std::ofstream file(path, std::ios::binary);
   file.write(image.data(), static_cast<std::streamsize>(image.size()));
   return file.good();

@@ -36,7 +36,8 @@ MIB = 1 << 20
 ALLOWED = (200, 204, 400, 413)
 MALFORMED = "An error occurred when deserializing the json body of a request"
 # Rules of bodies that a JSON schema of OpenAPI 3.0 does not say; the document has them as text.
-BEYOND_SCHEMA = ("mem_backend` or `mem_file_path`", "multicast address or all zeros", "expected an IPv4 address")
+BEYOND_SCHEMA = ("mem_backend` or `mem_file_path`", "multicast address or all zeros", "expected an IPv4 address",
+                 "Give path_on_host; or socket")
 # Any JSON value is right, so none is wrong.
 FREE_BODY = ("PUT /mmds", "PATCH /mmds")
 # More is taken than the document says: levels in any case.

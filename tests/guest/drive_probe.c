@@ -1,9 +1,10 @@
 // A drive on order. "read <sector>" prints "drive: sum=<block_sum>"; "write <sector> <byte>" fills it; "spin" reads
 // sector 0 until the next order and prints "drive: reads=<n> kinds=<different contents seen>"; "size" prints "drive:
 // capacity=<sectors> generation=<n> changed=<0|1>" (1: a configuration change interrupt was raised, which is then
-// acknowledged); "reads <n>" reads sector 0 n times; "flush"; "until_broken" reads sector 0 until the device needs a
-// reset; "restart" resets the device and starts it anew; "status" prints "drive: status=<n> used_interrupt=<0|1>";
-// "quit".
+// acknowledged); "reads <n>" reads sector 0 n times; "resets" resets the device with a request on its way, and starts
+// it again, until the next order, and prints "drive: resets=<n>"; "flush"; "until_broken" reads sector 0 until the
+// device needs a reset; "restart" resets the device and starts it anew; "status" prints "drive: status=<n>
+// used_interrupt=<0|1>"; "quit".
 #include "runtime/block.h"
 #include "runtime/command.h"
 
@@ -33,6 +34,18 @@ static void spin(void) {
     ++reads;
   }
   print("drive: reads=%u kinds=%u\n", reads, kinds);
+}
+
+static void reset_again_and_again(void) {
+  uint32_t resets = 0;
+  while (!command_waiting()) {
+    block_prepare(&drive, BLOCK_IN, 0, data, SECTOR_SIZE);
+    virtio_offer(&drive, 0);
+    virtio_start(&drive, BLOCK_FEATURES);
+    ++resets;
+  }
+  read_sector(0);
+  print("drive: resets=%u\n", resets);
 }
 
 static void print_size(void) {
@@ -83,6 +96,8 @@ void guest_main(const struct boot_info* boot) {
       write_sector(order.numbers[0], (uint8_t)order.numbers[1]);
     } else if (command_is(&order, "spin")) {
       spin();
+    } else if (command_is(&order, "resets")) {
+      reset_again_and_again();
     } else if (command_is(&order, "size")) {
       print_size();
     } else if (command_is(&order, "flush")) {

@@ -41,19 +41,22 @@ def receive_answer(connection):
     return Answer(int(head.split()[1]), body.decode())
 
 
-def request(connection, method, path, body=None):
+def request(connection, method, path, body=None, descriptors=()):
+    """Sends one request, with open files if there are any, and reads its answer."""
     payload = b"" if body is None else (body if isinstance(body, bytes) else json.dumps(body).encode())
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
     if payload:
         head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
-    connection.sendall(head.encode() + b"\r\n" + payload)
+    message = head.encode() + b"\r\n" + payload
+    sent = socket.send_fds(connection, [message], list(descriptors)) if descriptors else 0
+    connection.sendall(message[sent:])
     return receive_answer(connection)
 
 
 class Monitor:
     """`with Monitor(wisp) as vm:` — the process is killed and its directory removed at the end."""
 
-    def __init__(self, wisp, arguments=(), stdin=subprocess.DEVNULL, api=True):
+    def __init__(self, wisp, arguments=(), stdin=subprocess.DEVNULL, api=True, launcher=(), pass_fds=()):
         self._temporary = tempfile.TemporaryDirectory(prefix="wisp-test-")
         self.directory = pathlib.Path(self._temporary.name)
         self.socket_path = str(self.directory / "api.sock")
@@ -63,10 +66,10 @@ class Monitor:
         # The log would cut the guest's lines on the standard output, so it has a file of its own where nothing else is asked.
         if "--log-path" not in arguments and "--config-file" not in arguments:
             arguments += ["--log-path", str(self.log_path)]
-        words = [str(wisp), *(["--api-sock", self.socket_path] if api else []), *arguments]
+        words = [*map(str, launcher), str(wisp), *(["--api-sock", self.socket_path] if api else []), *arguments]
         self._output = open(self.output_path, "wb")
         self.process = subprocess.Popen(words, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT,
-                                        cwd=self.directory)
+                                        cwd=self.directory, pass_fds=pass_fds)
         self._connection = None
 
     def __enter__(self):
@@ -95,10 +98,10 @@ class Monitor:
                     raise AssertionError("no API socket; output: " + self.output()) from None
                 time.sleep(0.002)
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, descriptors=()):
         if self._connection is None:
             self._connection = self.connect()
-        return request(self._connection, method, path, body)
+        return request(self._connection, method, path, body, descriptors)
 
     def put(self, path, body):
         """A PUT that must succeed."""

@@ -40,9 +40,9 @@ class Probe(Monitor):
     `devices` maps API paths to bodies; the machine is started and the guest up when the block is entered.
     """
 
-    def __init__(self, guest, devices=None, boot_args="", arguments=(), **machine):
+    def __init__(self, guest, devices=None, boot_args="", arguments=(), launcher=(), pass_fds=(), **machine):
         read_end, self._orders = os.pipe()
-        super().__init__(WISP, arguments, stdin=read_end)
+        super().__init__(WISP, arguments, stdin=read_end, launcher=launcher, pass_fds=pass_fds)
         os.close(read_end)
         self._seen = 0
         self._guest, self._devices, self._boot_args, self._machine = guest, devices or {}, boot_args, machine

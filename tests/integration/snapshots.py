@@ -15,9 +15,9 @@ def counts(text):
 class Clone(Probe):
     """A monitor without a machine: `load` gives it one. Its guest takes orders on, like a Probe's."""
 
-    def __init__(self):
+    def __init__(self, arguments=("--log-path", "log", "--level", "Warn", "--metrics-path", "metrics"), **more):
         # The log away from the serial output from the first line on, and relative to the monitor's own directory.
-        super().__init__("", arguments=("--log-path", "log", "--level", "Warn", "--metrics-path", "metrics"))
+        super().__init__("", arguments=arguments, **more)
         self.metrics_path = self.directory / "metrics"
 
     def __enter__(self):

@@ -5,20 +5,23 @@ Usage: test_snapshot_failures.py WISP GUEST_DIR [unittest arguments]
 WISP_UFFD_HANDLER: the program uffd_handler; without it the tests that need one are skipped.
 """
 import ctypes
+import json
 import os
 import random
 import resource
 import shutil
 import subprocess
+import time
 import unittest
 
 import probe
-from monitor import drive, make_disk
+from monitor import drive, make_disk, receive_answer
 from probe import Probe, run_tests, wait_until
 from snapshots import Clone, Files, SnapshotTest, capture, counts, pause, resume
 from state_file import forge, section_data
 
 CLONE_NEWNS = 0x20000
+MEMORY_MIB = 64
 RESTORE_FAILED = "Load snapshot error: Failed to restore from snapshot: "
 
 
@@ -109,6 +112,56 @@ class Refusals(SnapshotTest):
             self.assertEqual([path.name for path in small.iterdir()], ["filler"])
             self.assertTrue((self.files.state.read_bytes(), self.files.memory.read_bytes()) == old)
             self.assertEqual(len(list(self.directory.iterdir())), 3)
+
+    def test_files_of_two_snapshots_are_no_pair(self):
+        other = Files(self.directory, "other")
+        with Probe("counter", memory_mib=MEMORY_MIB) as vm:
+            capture(vm, self.files)
+            twin = Files(self.directory, "twin")
+            vm.put("/snapshot/create", twin.body())  # of the same pause: the same machine
+            resume(vm)
+            capture(vm, other, "Diff")
+            merged = self.directory / "merged"
+            merged.write_bytes(self.files.memory.read_bytes())
+            subprocess.run([probe.WISP, "snapshot", "merge", merged, other.memory], check=True)
+        for state, memory, fits in ((self.files.state, twin.memory, True), (twin.state, self.files.memory, True),
+                                    (other.state, merged, True), (self.files.state, merged, False),
+                                    (other.state, self.files.memory, False)):
+            with self.subTest(state=state.name, memory=memory.name), Clone() as vm:
+                pair = Files(self.directory)
+                pair.state, pair.memory = state, memory
+                answer = vm.load(pair, resume=False)
+                if fits:
+                    self.assert_loaded(answer)
+                else:
+                    self.assert_refused(answer, "they are of two snapshots")
+                    self.assertEqual(vm.wait_exit(), 1)
+
+    def test_killed_at_any_time_a_monitor_leaves_a_pair_or_what_is_seen_to_be_none(self):
+        """Each round kills a monitor that writes over its own files; each file is whole afterwards."""
+        dice, outcomes = random.Random(5), {"pair": 0, "no pair": 0}
+        for round_number in range(12):
+            with Probe("counter", memory_mib=MEMORY_MIB) as vm:
+                capture(vm, self.files)
+                client = vm.connect()
+                body = json.dumps(self.files.body()).encode()
+                for _ in range(50):
+                    resume(vm), pause(vm)
+                    client.sendall(b"PUT /snapshot/create HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                    if dice.random() < 0.3:
+                        time.sleep(dice.random() * 0.08)
+                        break
+                    self.assertEqual(receive_answer(client).status, 204)
+                vm.process.kill()
+                vm.process.wait()
+                client.close()
+            with Clone() as vm:
+                answer = vm.load(self.files, resume=False)
+                if answer.status != 204:
+                    self.assert_refused(answer, "they are of two snapshots")
+                outcomes["pair" if answer.status == 204 else "no pair"] += 1
+        print(outcomes, end=" ")
+        self.assertGreater(outcomes["pair"], 0)
 
     def test_a_load_after_configuration_is_refused_and_changes_nothing(self):
         with Probe("counter") as vm:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The checks of the linux lane, run where KVM can run a stock kernel: in the emulated host, or directly. POSIX sh.
 #
-#   LANE_DIR    holds wisp, uds_http, lane_tool, busybox, monitor.sh, devices.sh, bzimage, vmlinux, guest.cpio, devices.cpio,
+#   LANE_DIR    holds wisp, uds_http, lane_tool, busybox, monitor.sh, devices.sh, clones.sh, bzimage, vmlinux, guest.cpio, devices.cpio,
 #               root.ext4, pmem.ext4
 #   LANE_WORK   where it may write
 #
@@ -12,6 +12,7 @@ http_client=$LANE_DIR/uds_http
 mkdir -p "$work"
 . "$LANE_DIR/monitor.sh"
 . "$LANE_DIR/devices.sh"
+. "$LANE_DIR/clones.sh"
 
 boot_seconds=90
 base_args='console=ttyS0 reboot=k panic=1'
@@ -149,7 +150,7 @@ machine_off() {
 }
 
 # One word after the other; the machines of one word run at the same time.
-machines=${LANE_MACHINES:-disks devices keys+off}
+machines=${LANE_MACHINES:-disks devices clones keys+off}
 for word in $machines; do
   for machine in $(echo "$word" | tr + ' '); do
     echo "LANE machine $machine at $(cut -d' ' -f1 /proc/uptime)"

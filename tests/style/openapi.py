@@ -19,7 +19,6 @@ NESTED_READERS = {
     "decode_limiter": "RateLimiter", "decode_bucket": "TokenBucket", "decode_leaf": "CpuidLeafModifier",
     "decode_register": "CpuidRegisterModifier", "decode_msr": "MsrModifier", "decode_backend": "MemoryBackend",
     "decode_network_override": "NetworkOverride", "decode_file_override": "FileOverride",
-    "decode_vsock_override": "VsockOverride",
 }
 # Answers and parts of answers, by the function that writes them.
 WRITERS = {
@@ -73,6 +72,9 @@ class Codecs:
                                body))
         required = set(re.findall(r'fields\.required\(\s*"(\w+)"', body))
         required |= {each for each in re.findall(r'fields\.fail\("missing field `(\w+)`"', body)}
+        # A path, or a descriptor in its place; the last argument renames the descriptor's field.
+        for path, other in re.findall(r'read_resource\(\s*fields, "(\w+)"[^;"]*(?:"(\w+)")?', body):
+            known |= {path, other or "descriptor"}
         for helper, argument in re.findall(r"\b(\w+)\(\s*fields(?:,\s*(\"\w+\"))?", body):
             _, helper_body = self.find(helper, file)
             if helper_body is None:
@@ -164,6 +166,16 @@ def check_bodies(document, rows, codecs):
             yield f"{name}: unknown fields are {'refused' if closed else 'ignored'} by {decoder}, not so in the document"
 
 
+def check_overrides(document, codecs):
+    """What there is once is overridden by {"<path's name>": ...} or {"descriptor": ...}."""
+    schemas = document["components"]["schemas"]
+    _, body = codecs.find("decode_snapshot_load")
+    for name, path in re.findall(r'read_override\(fields, "(\w+)", "(\w+)"', body):
+        reference = schemas["SnapshotLoad"]["properties"][name]["allOf"][0]["$ref"].rpartition("/")[2]
+        if properties(schemas, reference)[0] != {path, "descriptor"}:
+            yield f"{reference}: read_override knows {path} and descriptor"
+
+
 def check_answers(document, codecs):
     schemas = document["components"]["schemas"]
     pairs = [(writer, name) for writer, name in WRITERS.items()]
@@ -182,7 +194,8 @@ def main():
     rows = routes(codecs)
     count = codecs.routes[codecs.routes.index("kRoutes[] = {"):].count("{Method::")
     problems = [] if len(rows) == count else [f"{len(rows)} of {count} rows of kRoutes were understood"]
-    problems += [*check_paths(document, rows), *check_bodies(document, rows, codecs), *check_answers(document, codecs)]
+    problems += [*check_paths(document, rows), *check_bodies(document, rows, codecs), *check_overrides(document, codecs),
+                 *check_answers(document, codecs)]
     print("\n".join(problems) or f"openapi.yaml agrees with {len(rows)} routes")
     sys.exit(1 if problems else 0)
 

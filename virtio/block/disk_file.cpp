@@ -25,7 +25,10 @@ DeviceId make_device_id(const struct stat& status) {
 /// open_data_file opens without blocking; a request to a disk must block instead of failing with EAGAIN.
 Status make_blocking(const Fd& file, const std::string& name) {
   const int flags = ::fcntl(file.raw(), F_GETFL);
-  if (flags < 0 || ::fcntl(file.raw(), F_SETFL, flags & ~O_NONBLOCK) != 0) {
+  if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
+    return {};
+  }
+  if (flags < 0 || ::fcntl(file.raw(), F_SETFL, flags & O_ACCMODE) != 0) {
     return Error::host(errno, "cannot prepare the drive file '" + name + "'");
   }
   return {};
@@ -37,6 +40,11 @@ Result<DiskFile> DiskFile::open(const DriveConfig& config) {
   const Access access = config.is_read_only ? Access::ReadOnly : Access::ReadWrite;
   Fd file = WISP_TRY(open_data_file("drive file", config.path_on_host, access, FileKind::Disk));
   return adopt(std::move(file), config.path_on_host, access);
+}
+
+Result<DiskFile> DiskFile::adopt_descriptor(Fd file, const std::string& name, Access access) {
+  (void)WISP_TRY(check_data_descriptor(file.ref(), "drive file", name, access, FileKind::Disk));
+  return adopt(std::move(file), name, access);
 }
 
 Result<DiskFile> DiskFile::adopt(Fd file, const std::string& name, Access access) {

@@ -30,6 +30,9 @@ class DiskFile {
   /// Takes an open regular file or block device. `name` is used in messages.
   static Result<DiskFile> adopt(Fd file, const std::string& name, Access access);
 
+  /// The same with a descriptor that a stranger has opened: what it is gets checked first.
+  static Result<DiskFile> adopt_descriptor(Fd file, const std::string& name, Access access);
+
   /// A second descriptor of the same open file: a machine that fails to start must not take the drive with it.
   Result<DiskFile> duplicate() const;
 

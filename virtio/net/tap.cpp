@@ -4,6 +4,8 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
@@ -18,6 +20,8 @@ namespace wisp {
 namespace {
 
 constexpr const char* kTunPath = "/dev/net/tun";
+/// Documentation/admin-guide/devices.txt of Linux: 10 misc, 200 net/tun.
+const dev_t kTunDevice = makedev(10, 200);
 
 static_assert(offload::kCsum == TUN_F_CSUM && offload::kTso4 == TUN_F_TSO4 && offload::kTso6 == TUN_F_TSO6);
 static_assert(offload::kUfo == TUN_F_UFO);
@@ -82,6 +86,12 @@ Result<Tap> Tap::open(const std::string& name) {
 }
 
 Result<Tap> Tap::adopt(Fd fd) {
+  // First what it is: the number of the request below means something else to other devices.
+  struct stat status {};
+  if (::fstat(fd.raw(), &status) != 0 || !S_ISCHR(status.st_mode) || status.st_rdev != kTunDevice) {
+    return Error(ErrorCode::InvalidArgument,
+                 "the given descriptor is not an attached TAP. Open /dev/net/tun and attach it with TUNSETIFF");
+  }
   ifreq request{};
   if (::ioctl(fd.raw(), TUNGETIFF, &request) != 0) {
     return Error::host(errno, "the given descriptor is not an attached TAP",
@@ -96,7 +106,8 @@ Result<Tap> Tap::adopt(Fd fd) {
                      "IFF_MULTI_QUEUE");
   }
   const int flags = ::fcntl(fd.raw(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.raw(), F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd.raw(), F_SETFD, FD_CLOEXEC) != 0) {
+  if (flags < 0 || ::fcntl(fd.raw(), F_SETFL, (flags & O_ACCMODE) | O_NONBLOCK) != 0 ||
+      ::fcntl(fd.raw(), F_SETFD, FD_CLOEXEC) != 0) {
     return Error::host(errno, "cannot set up the given descriptor of " + name);
   }
   return prepare(std::move(fd), name);

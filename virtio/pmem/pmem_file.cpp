@@ -49,7 +49,17 @@ PmemFile::PmemFile(Fd file, std::uint64_t file_size_bytes, Access access)
 
 Result<PmemFile> PmemFile::open(const PmemConfig& config) {
   const Access access = config.read_only ? Access::ReadOnly : Access::ReadWrite;
-  Fd file = WISP_TRY(open_data_file("pmem file", config.path_on_host, access, FileKind::Regular));
+  return adopt(WISP_TRY(open_data_file("pmem file", config.path_on_host, access, FileKind::Regular)), config);
+}
+
+Result<PmemFile> PmemFile::adopt_descriptor(Fd file, const PmemConfig& config) {
+  const Access access = config.read_only ? Access::ReadOnly : Access::ReadWrite;
+  (void)WISP_TRY(check_data_descriptor(file.ref(), "pmem file", config.path_on_host, access, FileKind::Regular));
+  return adopt(std::move(file), config);
+}
+
+Result<PmemFile> PmemFile::adopt(Fd file, const PmemConfig& config) {
+  const Access access = config.read_only ? Access::ReadOnly : Access::ReadWrite;
   struct stat status {};
   if (::fstat(file.raw(), &status) != 0) {
     return Error::host(errno, "cannot inspect the pmem file '" + config.path_on_host + "'");

@@ -33,6 +33,8 @@ inline constexpr std::uint64_t kPmemAlignmentBytes = std::uint64_t{2} << 20U;
 class PmemFile final : public PmemBackend {
  public:
   static Result<PmemFile> open(const PmemConfig& config);
+  /// The same with a descriptor that a stranger has opened; config.path_on_host is for texts.
+  static Result<PmemFile> adopt_descriptor(Fd file, const PmemConfig& config);
 
   PmemFile(PmemFile&& other) noexcept;
   PmemFile& operator=(PmemFile&& other) noexcept;
@@ -49,6 +51,7 @@ class PmemFile final : public PmemBackend {
 
  private:
   PmemFile(Fd file, std::uint64_t file_size_bytes, Access access);
+  static Result<PmemFile> adopt(Fd file, const PmemConfig& config);
   Status map(const PmemConfig& config);
   void unmap();
 

@@ -1,5 +1,6 @@
 #include "virtio/vsock/listener.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -53,16 +54,21 @@ Result<VsockListener> VsockListener::duplicate() const {
 Result<VsockListener> VsockListener::adopt(Fd socket) {
   sockaddr_un address{};
   socklen_t length = sizeof(address);
-  int listening = 0;
-  socklen_t option_bytes = sizeof(listening);
+  const auto is_set = [&](int option, int wanted) {
+    int value = 0;
+    socklen_t value_bytes = sizeof(value);
+    return ::getsockopt(socket.raw(), SOL_SOCKET, option, &value, &value_bytes) == 0 && value == wanted;
+  };
   if (::getsockname(socket.raw(), reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-      ::getsockopt(socket.raw(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &option_bytes) != 0) {
+      address.sun_family != AF_UNIX || !is_set(SO_ACCEPTCONN, 1) || !is_set(SO_TYPE, SOCK_STREAM)) {
+    return Error(ErrorCode::InvalidArgument,
+                 "the descriptor given for the vsock device is not a listening Unix stream socket");
+  }
+  // accept() must not wait: the next client may be gone again before the loop gets to it.
+  if (::fcntl(socket.raw(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) {
     return Error::host(errno, "cannot take over the vsock device's socket");
   }
-  if (address.sun_family != AF_UNIX || listening == 0) {
-    return Error(ErrorCode::InvalidArgument,
-                 "the descriptor given for the vsock device is not a listening Unix socket");
-  }
+  length = std::min<socklen_t>(length, sizeof(address));
   const std::size_t path_bytes = length - offsetof(sockaddr_un, sun_path);
   const std::string path(address.sun_path, std::find(address.sun_path, address.sun_path + path_bytes, '\0'));
   return VsockListener(std::move(socket), path);

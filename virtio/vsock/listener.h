@@ -26,6 +26,8 @@ class VsockListener {
   Result<VsockListener> duplicate() const;
 
   const std::string& path() const { return path_; }
+  /// Where programs listen to which the guest connects: the path of an adopted socket may be another name space's.
+  void set_path(std::string path) { path_ = std::move(path); }
   FdRef ref() const { return socket_.ref(); }
   /// Removes the socket file if it still is the one that was bound.
   void unlink_socket() const;

@@ -88,6 +88,58 @@ bool can_write_now(FdRef fd) {
   return ::poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
 }
 
+namespace {
+
+Error refuse_descriptor(const std::string& object, const std::string& name, const std::string& cause,
+                        const std::string& remedy) {
+  return Error(ErrorCode::InvalidArgument, "the " + object + " '" + name + "' " + cause + ". " + remedy);
+}
+
+}  // namespace
+
+Status check_data_descriptor(FdRef fd, const std::string& object, const std::string& name, Access access,
+                             FileKind kind) {
+  struct stat status {};
+  const int flags = ::fcntl(fd.raw(), F_GETFL);
+  if (flags < 0 || ::fstat(fd.raw(), &status) != 0) {
+    return Error::host(errno, "cannot inspect the " + object + " '" + name + "'");
+  }
+  const bool is_device = S_ISCHR(status.st_mode);
+  if (!accepts(kind, status.st_mode) || is_device) {
+    return refuse_descriptor(object, name, std::string("is ") + kind_of(status.st_mode),
+                             kind == FileKind::Disk ? "Give a regular file or a block device" : "Give a regular file");
+  }
+  const int mode = flags & O_ACCMODE;
+  if ((flags & O_PATH) != 0 || mode == O_WRONLY || (access == Access::ReadWrite && mode != O_RDWR)) {
+    return refuse_descriptor(object, name, "is not open for what is done with it",
+                             access == Access::ReadWrite ? "Open it with O_RDWR" : "Open it with O_RDONLY");
+  }
+  if ((flags & O_DIRECT) != 0 || (access == Access::ReadWrite && (flags & O_APPEND) != 0)) {
+    return refuse_descriptor(object, name, "is open with O_DIRECT or O_APPEND", "Open it without these flags");
+  }
+  return {};
+}
+
+Result<Fd> adopt_line_sink(Fd fd, const std::string& object, const std::string& name) {
+  struct stat status {};
+  const int flags = ::fcntl(fd.raw(), F_GETFL);
+  if (flags < 0 || ::fstat(fd.raw(), &status) != 0) {
+    return Error::host(errno, "cannot inspect the " + object + " '" + name + "'");
+  }
+  if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) {
+    return refuse_descriptor(object, name, std::string("is ") + kind_of(status.st_mode),
+                             "Give a regular file, a FIFO or a terminal");
+  }
+  if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_RDONLY) {
+    return refuse_descriptor(object, name, "is not open for writing", "Open it with O_WRONLY or O_RDWR");
+  }
+  const bool can_wait = !S_ISREG(status.st_mode) && (flags & O_NONBLOCK) == 0;
+  if (can_wait && ::fcntl(fd.raw(), F_SETFL, O_NONBLOCK) != 0) {
+    return Error::host(errno, "cannot prepare the " + object + " '" + name + "'");
+  }
+  return fd;
+}
+
 Result<Fd> open_line_sink(const std::string& object, const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return refuse_path_with_nul(object);

@@ -61,6 +61,16 @@ Result<Fd> open_data_file(const std::string& object, const std::string& path, Ac
 /// ours to change. A pipe that is ready has room for PIPE_BUF bytes, a terminal for at least one.
 bool can_write_now(FdRef fd);
 
+/// Is `fd`, which a stranger has opened, what open_data_file would have opened? `name` says where it came from. Refused
+/// as well: O_PATH, O_WRONLY, for writing O_APPEND (everything would go to the end), O_DIRECT (which fails at addresses
+/// that guests may use).
+Status check_data_descriptor(FdRef fd, const std::string& object, const std::string& name, Access access,
+                             FileKind kind);
+
+/// A stranger's descriptor as an output for lines: a regular file, FIFO or terminal, open for writing; it becomes
+/// non-blocking, for everybody who has the same open file.
+Result<Fd> adopt_line_sink(Fd fd, const std::string& object, const std::string& name);
+
 /// Opens (creating if needed, mode 0600) an output for lines: a regular file, FIFO or terminal, opened non-blocking and
 /// not truncated. A FIFO without a reader works (it is opened read-write).
 Result<Fd> open_line_sink(const std::string& object, const std::string& path);

@@ -1,7 +1,10 @@
 #include "vmm/cli/options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "vmm/base/arguments.h"
 #include "vmm/base/instance_id.h"
@@ -51,6 +54,14 @@ constexpr std::array kSpecs = {
                  .help = "Instance id: 1 to 64 ASCII letters, digits and dashes. Log lines and GET / show it.",
                  .fallback = "anonymous-instance",
                  .example = "vm-7"},
+    ArgumentSpec{.name = "inherit-fd",
+                 .kind = RepeatedValue,
+                 .value_name = "NAME=N",
+                 .help =
+                     "An open descriptor that PUT /snapshot/load can use by name in place of a path; N is from 3 on. "
+                     "May be given 32 times.",
+                 .fallback = "none",
+                 .example = "disk=5"},
     ArgumentSpec{.name = "level",
                  .kind = Value,
                  .value_name = "Off|Error|Warn|Info|Debug|Trace",
@@ -152,7 +163,7 @@ constexpr std::array kDescription = {
 constexpr std::array kCommands = {
     ManualWord{"run", "--kernel PATH ...", "Boots a kernel and a root file system to a console."},
     ManualWord{"doctor", nullptr, "Checks whether this host can run machines, and says what to change."},
-    ManualWord{"snapshot", "describe|check|merge ...", "Looks at the files of a snapshot, and merges them."},
+    ManualWord{"snapshot", "describe|check|edit|merge ...", "Looks at the files of a snapshot, edits and merges them."},
     ManualWord{"completion", "bash|zsh|fish", "Prints the shell's completion for wisp and wisp-jailer."},
     ManualWord{"help", "[COMMAND]", "Prints the help of a command, or its manual page."},
 };
@@ -198,6 +209,35 @@ Status read_numbers(const Arguments& arguments, Options& options) {
   return {};
 }
 
+/// NAME=N, once for each descriptor. Whether N is open is seen when it is claimed (process.h).
+Status read_inherited(const Arguments& arguments, Options& options) {
+  constexpr int kLargest = 1'048'576;
+  for (const std::string& word : arguments.values("inherit-fd")) {
+    const std::size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    const char* const begin = word.data() + (equals == std::string::npos ? word.size() : equals + 1);
+    const char* const end = word.data() + word.size();
+    int number = -1;
+    const auto parsed = std::from_chars(begin, end, number);
+    const bool valid = parsed.ec == std::errc() && parsed.ptr == end && number > STDERR_FILENO && number <= kLargest;
+    if (!valid || name.empty() || name.size() > kMaxDescriptorNameBytes) {
+      return Error(ErrorCode::InvalidArgument, "--inherit-fd '" + word +
+                                                   "' is not NAME=N with a name of 1 to 64 bytes and the number of a "
+                                                   "descriptor from 3 on");
+    }
+    const auto same_number = [&](const auto& each) { return each.second == number; };
+    if (options.inherited.contains(name) || std::ranges::any_of(options.inherited, same_number)) {
+      return Error(ErrorCode::InvalidArgument, "--inherit-fd '" + word + "': the name or the number is there twice");
+    }
+    options.inherited.emplace(name, number);
+  }
+  if (options.inherited.size() > kMaxInheritedDescriptors) {
+    return Error(ErrorCode::LimitExceeded,
+                 "--inherit-fd: more than " + std::to_string(kMaxInheritedDescriptors) + " descriptors");
+  }
+  return {};
+}
+
 OptionsResult interpret(const Arguments& arguments) {
   for (const char* name : kUnsupported) {
     if (arguments.has(name)) {
@@ -235,6 +275,9 @@ OptionsResult interpret(const Arguments& arguments) {
   Status checked = check_instance_id(options.instance_id);
   if (checked.ok()) {
     checked = read_numbers(arguments, options);
+  }
+  if (checked.ok()) {
+    checked = read_inherited(arguments, options);
   }
   if (!checked.ok()) {
     return OptionsError{ExitCode::GenericError, "Error: " + checked.error().text()};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "vmm/base/manual.h"
 #include "vmm/config/boot_timer.h"
 #include "vmm/config/command.h"
+#include "vmm/config/descriptor.h"
 #include "vmm/config/observe.h"
 
 namespace wisp {
@@ -48,6 +50,7 @@ struct Options {
   std::optional<FullConfig> machine;
   ConsoleUse console = ConsoleUse::Plain;
   PrintConfig print_config = PrintConfig::No;
+  std::map<std::string, int> inherited;  ///< numbers of open descriptors, by name
 };
 
 /// Why the program does not start, with the code to exit with.

@@ -174,4 +174,16 @@ void reserve_descriptor_table() {
   }
 }
 
+Result<std::map<std::string, Fd>> claim_inherited(const std::map<std::string, int>& numbers) {
+  std::map<std::string, Fd> claimed;
+  for (const auto& [name, number] : numbers) {
+    if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0) {
+      return Error::host(errno, "--inherit-fd " + name + "=" + std::to_string(number) + " names no open descriptor",
+                         "Open it in the parent, without close-on-exec");
+    }
+    claimed.emplace(name, Fd(number));
+  }
+  return claimed;
+}
+
 }  // namespace wisp

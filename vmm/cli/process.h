@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 
 #include "vmm/base/exit_code.h"
@@ -43,5 +44,9 @@ void count_signal(SignalMetrics& metrics, int signal_number);
 /// Grows the descriptor table once, while there is one thread: growing it later stalls for a grace period of the
 /// kernel.
 void reserve_descriptor_table();
+
+/// Takes the descriptors that the process was started with. To be called before anything else is opened: a number that
+/// was not open then would mean whatever gets it first.
+Result<std::map<std::string, Fd>> claim_inherited(const std::map<std::string, int>& numbers);
 
 }  // namespace wisp

@@ -16,18 +16,24 @@ namespace wisp {
 namespace {
 
 constexpr std::array kArguments = {ArgumentSpec{.name = "help", .help = "Prints this text (also -h)."}};
-constexpr std::array kSynopsis = {"describe STATE", "check STATE", "merge BASE DIFF"};
+constexpr std::array kSynopsis = {"describe STATE", "check STATE", "edit STATE CHANGE...", "merge BASE DIFF"};
 constexpr std::array kDescription = {
-    "Looks at the files of a snapshot, or merges them, without a machine. STATE is the file that snapshot_path named, "
-    "BASE and DIFF are memory files (mem_file_path)."};
+    "Looks at the files of a snapshot, edits or merges them, without a machine. STATE is the file that snapshot_path "
+    "named, "
+    "BASE and DIFF are memory files (mem_file_path). A CHANGE is drive.ID=PATH, pmem.ID=PATH, net.ID=TAP or "
+    "vsock=PATH; "
+    "with an empty value nothing is recorded, and a load must name it."};
 constexpr std::array kWords = {
     ManualWord{"describe", "STATE", "Prints what the state file holds. The first line is its version."},
     ManualWord{"check", "STATE", "Says whether the snapshot would run on this host, and if not, why."},
+    ManualWord{"edit", "STATE CHANGE...", "Changes what the state file records of the host; all changes or none."},
     ManualWord{"merge", "BASE DIFF", "Copies the pages of the memory file DIFF into the memory file BASE."},
 };
 constexpr std::array kExamples = {
     ManualExample{"wisp snapshot describe vm.state", "What is in it?"},
     ManualExample{"wisp snapshot check vm.state && echo good", "Would it run here?"},
+    ManualExample{"wisp snapshot edit vm.state drive.rootfs=copy.ext4 vsock=",
+                  "Another disk; the load names the socket."},
     ManualExample{"wisp snapshot merge vm.mem vm.diff", "vm.mem is then what a full snapshot would have been."},
 };
 constexpr std::array kExits = {
@@ -49,22 +55,31 @@ Result<std::string> describe(Words words) {
   return describe_file(words[0]);
 }
 
+/// Every vCPU: those of one machine may have been told different things.
 Result<std::string> check(Words words) {
   const StateFile state = WISP_TRY(StateFile::open(words[0]));
-  const std::string name = section::vcpu(0);
-  StateReader in(name, WISP_TRY(required_section(state, name)));
-  const VcpuState vcpu = WISP_TRY(VcpuState::restore(in));
   const KvmSystem kvm = WISP_TRY(KvmSystem::open());
   const auto supported = WISP_TRY(kvm.supported_cpuid());
-  const auto missing = arch::missing_cpu_features(vcpu.cpuid, supported);
-  if (!missing.empty()) {
-    return Error(ErrorCode::Unsupported, "the snapshot would not run here, this host lacks " + arch::describe(missing));
+  std::size_t count = 0;
+  for (std::string name = section::vcpu(0); count == 0 || state.section(name); name = section::vcpu(++count)) {
+    StateReader in(name, WISP_TRY(required_section(state, name)));
+    const VcpuState vcpu = WISP_TRY(VcpuState::restore(in));
+    const auto missing = arch::missing_cpu_features(vcpu.cpuid, supported);
+    if (!missing.empty()) {
+      return Error(ErrorCode::Unsupported, "the snapshot would not run here, this host lacks " +
+                                               arch::describe(missing) + " (vCPU " + std::to_string(count) + ")");
+    }
   }
   return std::string("the snapshot would run here\n");
 }
 
 Result<std::string> merge(Words words) {
   (void)WISP_TRY(merge_diff(words[0], words[1]));
+  return std::string();
+}
+
+Result<std::string> edit(const char* path, Words changes, const DescribeConfig& describe_config) {
+  (void)WISP_TRY(edit_state_file(path, changes, describe_config));
   return std::string();
 }
 
@@ -94,7 +109,7 @@ std::string format_version() {
 
 constinit const ManualPage kSnapshotPage{.program = "wisp",
                                          .command = "snapshot",
-                                         .summary = "looks at the files of a snapshot, and merges them",
+                                         .summary = "looks at the files of a snapshot, edits and merges them",
                                          .synopsis = kSynopsis,
                                          .description = kDescription,
                                          .words = kWords,
@@ -103,7 +118,7 @@ constinit const ManualPage kSnapshotPage{.program = "wisp",
                                          .exits = kExits,
                                          .see_also = kSeeAlso};
 
-std::optional<ExitCode> run_snapshot_command(Words words) {
+std::optional<ExitCode> run_snapshot_command(Words words, const DescribeConfig& describe_config) {
   for (std::size_t index = 0; index < words.size(); ++index) {
     const std::string_view word = words[index];
     if (word == "--") {
@@ -120,6 +135,9 @@ std::optional<ExitCode> run_snapshot_command(Words words) {
     return std::nullopt;
   }
   const Words rest = words.subspan(1);
+  if (rest.size() >= 3 && std::string_view(rest[0]) == "edit") {
+    return finish(edit(rest[1], rest.subspan(2), describe_config));
+  }
   for (const SnapshotCommand& command : kCommands) {
     if (!rest.empty() && rest[0] == command.name && rest.size() == command.argument_count + 1) {
       return finish(command.run(rest.subspan(1)));

@@ -106,6 +106,7 @@ struct CreateSnapshot {
 /// A failure ends the process with exit code 1, once it is answered: the machine may be half made.
 struct LoadSnapshot {
   SnapshotLoadConfig config;
+  ReceivedDescriptors descriptors = {};  ///< came with the request; absent: none
 };
 
 // Changes to a running machine.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "vmm/config/descriptor.h"
 #include "vmm/config/machine.h"
 
 namespace wisp {
@@ -26,26 +27,34 @@ enum class MemoryBackend {
   Uffd,  ///< served by a userfaultfd handler that listens on a Unix socket
 };
 
-/// A host resource that the restored machine gets in place of the one it was captured with.
-struct NetworkOverride {
-  std::string iface_id;
-  std::string host_dev_name;
-};
-struct FileOverride {
+/// A device's host resource in place of the one that it was captured with.
+struct ResourceOverride {
   std::string id;
-  std::string path_on_host;
+  HostResource resource;
+};
+
+/// What happens to the paths in the snapshot that nothing was given for.
+enum class RecordedPaths {
+  Open,
+  Refuse,  ///< the load fails before anything is opened: a clone opens what its operator named, and nothing else
 };
 
 struct SnapshotLoadConfig {
-  std::string snapshot_path;
+  HostResource state;
   MemoryBackend memory_backend = MemoryBackend::File;
-  std::string memory_path;  ///< of the memory file or of the handler's socket
+  HostResource memory;  ///< the memory file, or the handler's socket
   bool track_dirty_pages = false;
   bool resume_vm = false;
-  std::vector<NetworkOverride> network_overrides;
-  std::vector<FileOverride> drive_overrides;
-  std::vector<FileOverride> pmem_overrides;
-  std::optional<std::string> vsock_uds_path;
+  std::vector<ResourceOverride> network_overrides;  ///< the path is the TAP interface's name
+  std::vector<ResourceOverride> drive_overrides;
+  std::vector<ResourceOverride> pmem_overrides;
+  /// With both, the path is only where programs listen to which the guest connects.
+  std::optional<HostResource> vsock_override;
+  std::optional<HostResource> serial_override;
+  std::optional<HostResource> logger_override;
+  std::optional<HostResource> metrics_override;
+  std::optional<HostResource> metadata_override;  ///< a file with the contents of the metadata store, as JSON
+  RecordedPaths recorded_paths = RecordedPaths::Open;
   bool clock_realtime = false;          ///< the guest's clock jumps to now
   std::optional<HugePages> huge_pages;  ///< absent: as captured
 };

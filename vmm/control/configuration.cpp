@@ -106,7 +106,7 @@ Status Configuration::set_boot_source(BootSource source) {
   return {};
 }
 
-Status Configuration::set_drive(DriveConfig config) {
+Status Configuration::set_drive(DriveConfig config, std::optional<DiskFile> given) {
   const auto same = std::find_if(drives_.begin(), drives_.end(),
                                  [&](const Drive& drive) { return drive.config.drive_id == config.drive_id; });
   const bool other_root = std::any_of(drives_.begin(), drives_.end(), [&](const Drive& drive) {
@@ -121,14 +121,14 @@ Status Configuration::set_drive(DriveConfig config) {
     return Error(ErrorCode::AlreadyExists,
                  "Attempt to add block as a root device while the root device defined as a pmem device");
   }
-  std::optional<DiskFile> file;
+  std::optional<DiskFile> file = std::move(given);
   if (config.socket) {
     auto address = unix_address(*config.socket);
     if (!address.ok()) {
       return std::move(address).error().with_prefix("Unable to create the virtio block device: socket: ");
     }
     WISP_LOG(Warn, "[DevPreview] vhost-user-blk device is in development preview.");
-  } else {
+  } else if (!file) {
     auto disk = DiskFile::open(config);
     if (!disk.ok()) {
       return std::move(disk).error().with_prefix("Unable to create the virtio block device: Virtio backend error: ");

@@ -23,7 +23,7 @@ void merge(RateLimiterConfig& limits, const RateLimiterPatch& patch) {
 
 }  // namespace
 
-Status Configuration::set_network_interface(NetConfig config) {
+Status Configuration::set_network_interface(NetConfig config, std::optional<Tap> given) {
   const auto has_id = [&](const NetworkInterface& each) { return each.config.iface_id == config.iface_id; };
   const auto same = std::ranges::find_if(network_interfaces_, has_id);
   const bool mac_taken =
@@ -42,7 +42,7 @@ Status Configuration::set_network_interface(NetConfig config) {
   const bool keeps_tap = same != network_interfaces_.end() && same->config.host_dev_name == config.host_dev_name;
   std::optional<Tap> tap;
   if (!keeps_tap) {
-    auto opened = Tap::open(config.host_dev_name);
+    Result<Tap> opened = given ? Result<Tap>(std::move(*given)) : Tap::open(config.host_dev_name);
     if (!opened.ok()) {
       return std::move(opened).error().with_prefix("Could not create the network device: Open tap device failed: ");
     }
@@ -56,7 +56,7 @@ Status Configuration::set_network_interface(NetConfig config) {
   return {};
 }
 
-Status Configuration::set_pmem(PmemConfig config) {
+Status Configuration::set_pmem(PmemConfig config, std::optional<Fd> given) {
   const auto has_id = [&](const PmemConfig& each) { return each.id == config.id; };
   if (config.root_device) {
     if (std::ranges::any_of(drives_, [](const Drive& each) { return each.config.is_root_device; })) {
@@ -67,6 +67,9 @@ Status Configuration::set_pmem(PmemConfig config) {
       return Error(ErrorCode::AlreadyExists, "A root pmem device already exist");
     }
   }
+  if (given) {
+    pmem_files_.insert_or_assign(config.id, std::move(*given));
+  }
   const auto same = std::ranges::find_if(pmem_, has_id);
   if (same != pmem_.end()) {
     *same = std::move(config);
@@ -76,12 +79,13 @@ Status Configuration::set_pmem(PmemConfig config) {
   return {};
 }
 
-Status Configuration::set_vsock(VsockConfig config) {
+Status Configuration::set_vsock(VsockConfig config, std::optional<VsockListener> given) {
   if (vsock_ && vsock_->config.uds_path == config.uds_path) {
     vsock_->config = std::move(config);  // the socket that is bound already
     return {};
   }
-  auto listener = VsockListener::bind(config.uds_path);
+  Result<VsockListener> listener =
+      given ? Result<VsockListener>(std::move(*given)) : VsockListener::bind(config.uds_path);
   if (!listener.ok()) {
     return std::move(listener).error().with_prefix("Cannot create backend for vsock device: ");
   }
@@ -141,6 +145,8 @@ void Configuration::release_files() {
   if (vsock_) {
     vsock_->listener.reset();
   }
+  pmem_files_.clear();
+  serial_sink_.reset();
   if (boot_) {
     boot_->kernel.reset();
     boot_->initrd.reset();

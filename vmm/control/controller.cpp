@@ -262,6 +262,9 @@ Result<VmSpec> VmController::make_spec() {
     spec.vsock.emplace(VsockInput{vsock->config, WISP_TRY(vsock->listener->duplicate())});
   }
   spec.pmem = configuration_.pmem();
+  for (const auto& [id, file] : configuration_.pmem_files()) {
+    spec.pmem_files.emplace(id, WISP_TRY(duplicate(file.ref(), "pmem '" + id + "'")));
+  }
   spec.balloon = configuration_.balloon();
   spec.entropy = configuration_.entropy();
   spec.memory_hotplug = configuration_.memory_hotplug();
@@ -269,6 +272,9 @@ Result<VmSpec> VmController::make_spec() {
     spec.metadata.emplace(MetadataInput{*mmds, metadata_, options_.instance_id});
   }
   spec.serial = configuration_.serial();
+  if (configuration_.serial_sink().valid()) {
+    spec.serial_sink = WISP_TRY(duplicate(configuration_.serial_sink().ref(), "the serial output"));
+  }
   spec.boot_timer = options_.boot_timer;
   spec.start_requested = boot_times_now();
   return spec;

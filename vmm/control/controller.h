@@ -14,6 +14,7 @@
 #include "vmm/config/command.h"
 #include "vmm/control/capabilities.h"
 #include "vmm/control/configuration.h"
+#include "vmm/control/load_overrides.h"
 #include "vmm/control/metrics_sink.h"
 #include "vmm/events/event_loop.h"
 #include "vmm/events/periodic_timer.h"
@@ -31,6 +32,8 @@ struct ControllerOptions {
   /// JSON text that tells people and tools what a snapshot's machine is.
   std::function<std::string(const FullConfig&)> describe = [](const FullConfig&) { return std::string("{}"); };
   ProcessFacts process = {};
+  /// What the process was started with, by name.
+  InheritedDescriptors inherited = {};
 };
 
 class VmController final : public CommandPort {
@@ -89,8 +92,10 @@ class VmController final : public CommandPort {
   Result<Reply> on(CreateSnapshot&);
   Result<Reply> on(LoadSnapshot&);
   Status create_snapshot(const SnapshotCreateConfig& config);
-  Status load_snapshot(const SnapshotLoadConfig& config);
-  Status restore_configuration(FullConfig config, const SnapshotLoadConfig& load);
+  Status load_snapshot(const SnapshotLoadConfig& load, DescriptorPool& pool);
+  Status restore_from(const StateFile& state, const SnapshotLoadConfig& load, DescriptorPool& pool);
+  Status open_outputs(const SnapshotLoadConfig& load, DescriptorPool& pool);
+  Status restore_configuration(FullConfig config, GivenResources given);
   // controller_devices.cpp
   Result<Reply> on(GetBalloon&);
   Result<Reply> on(GetBalloonStatistics&);

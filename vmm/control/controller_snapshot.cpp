@@ -6,6 +6,7 @@
 #include "vmm/base/trace.h"
 #include "vmm/control/config_state.h"
 #include "vmm/control/controller.h"
+#include "vmm/control/load_overrides.h"
 #include "vmm/control/reply.h"
 
 namespace wisp {
@@ -13,21 +14,6 @@ namespace {
 
 constexpr const char* kConfigSection = "config";
 constexpr const char* kRestoreFailed = "Failed to restore from snapshot: ";
-
-template <typename Entry, typename Override>
-Status apply(std::vector<Entry>& entries, std::string Entry::*id, std::string Entry::*path,
-             const std::vector<Override>& overrides, std::string Override::*override_id,
-             std::string Override::*override_path, const char* unknown) {
-  for (const Override& wanted : overrides) {
-    const auto found =
-        std::ranges::find_if(entries, [&](const Entry& entry) { return entry.*id == wanted.*override_id; });
-    if (found == entries.end()) {
-      return Error(ErrorCode::NotFound, std::string(unknown) + " (id '" + wanted.*override_id + "')");
-    }
-    (*found).*path = wanted.*override_path;
-  }
-  return {};
-}
 
 /// Their state is in another process.
 Status check_drives_can_be_saved(const FullConfig& config) {
@@ -43,26 +29,6 @@ Status check_drives_can_be_saved(const FullConfig& config) {
   return Error(
       ErrorCode::Unsupported,
       "Cannot save the microVM state: Operation not allowed: Devices without snapshot support are present: " + names);
-}
-
-/// Puts the host resources of today in the place of those that the machine was captured with.
-Status apply_overrides(FullConfig& config, const SnapshotLoadConfig& load) {
-  (void)WISP_TRY(apply(config.network_interfaces, &NetConfig::iface_id, &NetConfig::host_dev_name,
-                       load.network_overrides, &NetworkOverride::iface_id, &NetworkOverride::host_dev_name,
-                       "Unknown Network Device."));
-  (void)WISP_TRY(apply(config.drives, &DriveConfig::drive_id, &DriveConfig::path_on_host, load.drive_overrides,
-                       &FileOverride::id, &FileOverride::path_on_host, "Unknown Drive."));
-  (void)WISP_TRY(apply(config.pmem, &PmemConfig::id, &PmemConfig::path_on_host, load.pmem_overrides, &FileOverride::id,
-                       &FileOverride::path_on_host, "Unknown Pmem Device."));
-  if (load.vsock_uds_path) {
-    if (!config.vsock) {
-      return Error(ErrorCode::NotFound, "Unknown Vsock Device.");
-    }
-    config.vsock->uds_path = *load.vsock_uds_path;
-  }
-  config.machine.track_dirty_pages = load.track_dirty_pages;
-  config.machine.huge_pages = load.huge_pages.value_or(config.machine.huge_pages);
-  return {};
 }
 
 }  // namespace
@@ -108,7 +74,8 @@ Result<Reply> VmController::on(LoadSnapshot& command) {
                  "resources.");
   }
   const Stopwatch watch;
-  Status loaded = load_snapshot(command.config);
+  DescriptorPool pool(std::move(command.descriptors), options_.inherited);
+  Status loaded = load_snapshot(command.config, pool);
   metrics_.latencies_us.vmm_load_snapshot.set(watch.elapsed_us());
   if (!loaded.ok()) {
     // Half of a machine is none: the process ends once the client has its answer.
@@ -117,39 +84,43 @@ Result<Reply> VmController::on(LoadSnapshot& command) {
   return reply_or_prefix(std::move(loaded), "Load snapshot error: ");
 }
 
-Status VmController::load_snapshot(const SnapshotLoadConfig& load) {
+namespace {
+
+Result<StateFile> open_state_file(const HostResource& file, DescriptorPool& pool) {
+  if (!file.descriptor) {
+    return StateFile::open(file.path.value_or(""));
+  }
+  const std::string name = name_of(*file.descriptor);
+  const Fd fd = WISP_TRY(pool.take(*file.descriptor, "the snapshot file"));
+  (void)WISP_TRY(check_data_descriptor(fd.ref(), "snapshot file", name, Access::ReadOnly, FileKind::Regular));
+  return StateFile::read(fd.ref(), name);
+}
+
+Result<RestoreInput> make_input(const StateFile& state, const SnapshotLoadConfig& load, DescriptorPool& pool) {
+  RestoreInput input{.state = state,
+                     .backend = load.memory_backend,
+                     .memory_path = load.memory.path.value_or(""),
+                     .clock = load.clock_realtime ? ClockOnRestore::AdvanceToNow : ClockOnRestore::Continue};
+  if (load.memory.descriptor) {
+    input.memory_path = name_of(*load.memory.descriptor);
+    input.memory_descriptor = WISP_TRY(pool.take(*load.memory.descriptor, "the memory file"));
+  }
+  return input;
+}
+
+}  // namespace
+
+Status VmController::load_snapshot(const SnapshotLoadConfig& load, DescriptorPool& pool) {
   trace::phase("state read");
-  auto state = StateFile::open(load.snapshot_path);
+  auto state = open_state_file(load.state, pool);
   if (!state.ok()) {
     return std::move(state).error().with_prefix(std::string(kRestoreFailed) +
                                                 "Failed to get snapshot state from file: ");
   }
-  const auto section = state.value().section(kConfigSection);
-  if (!section) {
-    return Error(ErrorCode::Corrupt, std::string(kRestoreFailed) + "the snapshot has no section 'config'");
+  Status restored = restore_from(state.value(), load, pool);
+  if (!restored.ok()) {
+    return std::move(restored).error().with_prefix(kRestoreFailed);
   }
-  StateReader in(kConfigSection, *section);
-  trace::phase("checks");
-  auto config = restore_config(in);
-  Status prepared =
-      config.ok() ? restore_configuration(std::move(config).value(), load) : Status(std::move(config).error());
-  if (prepared.ok()) {
-    prepared = prepare_timers();
-  }
-  if (!prepared.ok()) {
-    return std::move(prepared).error().with_prefix(kRestoreFailed);
-  }
-  auto spec = make_spec();
-  if (!spec.ok()) {
-    return std::move(spec).error().with_prefix(kRestoreFailed);
-  }
-  const RestoreInput input{state.value(), load.memory_backend, load.memory_path,
-                           load.clock_realtime ? ClockOnRestore::AdvanceToNow : ClockOnRestore::Continue};
-  auto vm = Vm::restore(std::move(spec).value(), input, loop_, metrics_, on_end_);
-  if (!vm.ok()) {
-    return std::move(vm).error().with_prefix(kRestoreFailed);
-  }
-  adopt_machine(std::move(vm).value());
   state_ = VmState::Paused;
   if (load.resume_vm) {
     let_run();
@@ -160,24 +131,60 @@ Status VmController::load_snapshot(const SnapshotLoadConfig& load) {
   return {};
 }
 
+Status VmController::restore_from(const StateFile& state, const SnapshotLoadConfig& load, DescriptorPool& pool) {
+  trace::phase("checks");
+  StateReader in(kConfigSection, WISP_TRY(required_section(state, kConfigSection)));
+  FullConfig config = WISP_TRY(restore_config(in));
+  GivenResources given = WISP_TRY(apply_overrides(config, load, pool));
+  RestoreInput input = WISP_TRY(make_input(state, load, pool));
+  (void)WISP_TRY(open_outputs(load, pool));
+  (void)WISP_TRY(restore_configuration(std::move(config), std::move(given)));
+  (void)WISP_TRY(prepare_timers());
+  VmSpec spec = WISP_TRY(make_spec());
+  adopt_machine(WISP_TRY(Vm::restore(std::move(spec), std::move(input), loop_, metrics_, on_end_)));
+  return {};
+}
+
+/// Outputs and the metadata belong to the process, not to the snapshot; they are there before the guest runs.
+Status VmController::open_outputs(const SnapshotLoadConfig& load, DescriptorPool& pool) {
+  if (load.logger_override) {
+    log::set_sink(WISP_TRY(open_output(*load.logger_override, "log file", pool)));
+  }
+  if (load.metrics_override) {
+    Fd sink = WISP_TRY(open_output(*load.metrics_override, "metrics file", pool));
+    (void)WISP_TRY(metrics_sink_.configure(MetricsConfig{}, std::move(sink)));
+  }
+  if (load.serial_override) {
+    configuration_.give_serial_sink(WISP_TRY(open_output(*load.serial_override, "serial output file", pool)));
+  }
+  if (load.metadata_override) {
+    const std::string json =
+        WISP_TRY(read_text(*load.metadata_override, "metadata file", options_.mmds_limit_bytes, pool));
+    (void)WISP_TRY(metadata_.put(json));
+  }
+  return {};
+}
+
 /// Sends the captured configuration through the same checks as a client's requests.
-Status VmController::restore_configuration(FullConfig config, const SnapshotLoadConfig& load) {
-  (void)WISP_TRY(apply_overrides(config, load));
+Status VmController::restore_configuration(FullConfig config, GivenResources given) {
   (void)WISP_TRY(configuration_.set_machine(config.machine));
   if (config.boot_source) {
     configuration_.note_boot_source(std::move(*config.boot_source));
   }
   for (DriveConfig& drive : config.drives) {
-    (void)WISP_TRY(configuration_.set_drive(std::move(drive)));
+    auto disk = take_given(given.drives, drive.drive_id);
+    (void)WISP_TRY(configuration_.set_drive(std::move(drive), std::move(disk)));
   }
   for (NetConfig& net : config.network_interfaces) {
-    (void)WISP_TRY(configuration_.set_network_interface(std::move(net)));
+    auto tap = take_given(given.taps, net.iface_id);
+    (void)WISP_TRY(configuration_.set_network_interface(std::move(net), std::move(tap)));
   }
   for (PmemConfig& pmem : config.pmem) {
-    (void)WISP_TRY(configuration_.set_pmem(std::move(pmem)));
+    auto file = take_given(given.pmem_files, pmem.id);
+    (void)WISP_TRY(configuration_.set_pmem(std::move(pmem), std::move(file)));
   }
   if (config.vsock) {
-    (void)WISP_TRY(configuration_.set_vsock(std::move(*config.vsock)));
+    (void)WISP_TRY(configuration_.set_vsock(std::move(*config.vsock), std::move(given.vsock)));
   }
   if (config.balloon) {
     (void)WISP_TRY(configuration_.set_balloon(*config.balloon));

@@ -9,6 +9,8 @@
 namespace wisp {
 namespace {
 
+constexpr const char* kConfigureFailed = "Cannot initialize the metrics system due to bad user input: ";
+
 void append_json_string(std::string& out, const std::string& text) {
   out += '"';
   for (const char character : text) {
@@ -30,13 +32,19 @@ void append_json_string(std::string& out, const std::string& text) {
 }  // namespace
 
 Status MetricsSink::configure(const MetricsConfig& config) {
-  constexpr const char* kPrefix = "Cannot initialize the metrics system due to bad user input: ";
   if (configured()) {
-    return Error(ErrorCode::WrongState, std::string(kPrefix) + "Reinitialization of metrics not allowed.");
+    return configure(config, Fd());
   }
   auto fd = open_line_sink("metrics file", config.metrics_path);
   if (!fd.ok()) {
-    return std::move(fd).error().with_prefix(kPrefix);
+    return std::move(fd).error().with_prefix(kConfigureFailed);
+  }
+  return configure(config, std::move(fd).value());
+}
+
+Status MetricsSink::configure(const MetricsConfig& config, Fd sink) {
+  if (configured()) {
+    return Error(ErrorCode::WrongState, std::string(kConfigureFailed) + "Reinitialization of metrics not allowed.");
   }
   std::string extra;
   if (config.emit_id) {
@@ -57,7 +65,7 @@ Status MetricsSink::configure(const MetricsConfig& config) {
   }
   extra_members_ = std::move(extra);
   histograms_ = config.latency_histograms ? Histograms::Shown : Histograms::Hidden;
-  fd_ = std::move(fd).value();
+  fd_ = std::move(sink);
   return {};
 }
 

@@ -26,6 +26,8 @@ class MetricsSink {
 
   /// Opens the file; once only.
   Status configure(const MetricsConfig& config);
+  /// The same with an open output; config.metrics_path is not looked at.
+  Status configure(const MetricsConfig& config, Fd sink);
   bool configured() const { return fd_.valid(); }
   /// Writes one line; without a file nothing is written and that is success.
   Status flush();

@@ -42,6 +42,10 @@ class KvmVcpu {
   /// Into a vCPU that has never run. Its machine has its memory and interrupt controllers already.
   Status restore_state(const VcpuState& state) const;
 
+  /// SSP of a vCPU whose CPUID offers shadow stacks (shadow_stack.h); fails on a KVM that does not have the register.
+  Result<std::uint64_t> shadow_stack_pointer() const;
+  Status set_shadow_stack_pointer(std::uint64_t pointer) const;
+
   /// KVM_RUN: 0, or the errno. Exit details are in shared().
   int run() const;
   kvm_run& shared() const { return *run_; }

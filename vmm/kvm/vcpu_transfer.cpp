@@ -9,6 +9,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/kvm/saved_msrs.h"
+#include "vmm/kvm/shadow_stack.h"
 #include "vmm/kvm/table.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/kvm/vcpu_state.h"
@@ -167,6 +168,18 @@ Status KvmVcpu::restore_msrs(std::span<const kvm_msr_entry> entries) const {
     entries = entries.subspan(count);
   }
   return {};
+}
+
+Result<std::uint64_t> KvmVcpu::shadow_stack_pointer() const {
+  std::uint64_t pointer = 0;
+  kvm_one_reg access{kGuestSspRegister, reinterpret_cast<std::uintptr_t>(&pointer)};
+  (void)WISP_TRY(transfer(fd_.ref(), KVM_GET_ONE_REG, &access, "read a vCPU's shadow stack pointer"));
+  return pointer;
+}
+
+Status KvmVcpu::set_shadow_stack_pointer(std::uint64_t pointer) const {
+  kvm_one_reg access{kGuestSspRegister, reinterpret_cast<std::uintptr_t>(&pointer)};
+  return transfer(fd_.ref(), KVM_SET_ONE_REG, &access, "set a vCPU's shadow stack pointer");
 }
 
 Status KvmVcpu::restore_state(const VcpuState& state) const {

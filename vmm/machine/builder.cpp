@@ -65,7 +65,10 @@ Result<std::unique_ptr<Vm>> VmBuilder::build() {
 
 Status VmBuilder::open_pmem() {
   for (const PmemConfig& config : spec_.pmem) {
-    pmem_files_.push_back(WISP_TRY(PmemFile::open(config)));
+    const auto given = spec_.pmem_files.find(config.id);
+    auto file = given == spec_.pmem_files.end() ? PmemFile::open(config)
+                                                : PmemFile::adopt_descriptor(std::move(given->second), config);
+    pmem_files_.push_back(WISP_TRY(std::move(file)));
   }
   return {};
 }
@@ -214,7 +217,7 @@ Status VmBuilder::create_kvm() {
 Status VmBuilder::add_devices() {
   vm_->devices_ = std::make_unique<DeviceManager>(*vm_->kvm_, *vm_->memory_, loop_);
   DeviceManager& devices = *vm_->devices_;
-  (void)WISP_TRY(devices.add_serial(spec_.serial));
+  (void)WISP_TRY(devices.add_serial(spec_.serial, std::move(spec_.serial_sink)));
   (void)WISP_TRY(devices.add_generation_devices(generation_));
   Vm* const vm = vm_.get();
   (void)WISP_TRY(devices.add_i8042([vm] { vm->request_end(ExitCode::Ok); }));

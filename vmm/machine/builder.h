@@ -27,7 +27,7 @@ class VmBuilder {
   VmBuilder(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, Vm::OnEnd on_end);
   Result<std::unique_ptr<Vm>> build();
   /// The same machine from a snapshot: memory and state come from there, nothing is booted.
-  Result<std::unique_ptr<Vm>> restore(const RestoreInput& input);
+  Result<std::unique_ptr<Vm>> restore(RestoreInput& input);
 
  private:
   Status open_pmem();
@@ -57,10 +57,10 @@ class VmBuilder {
   Status create_vcpus();
   Status set_up_vcpu(const KvmVcpu& vcpu);
   // builder_restore.cpp
-  Status map_captured_memory(const RestoreInput& input);
+  Status map_captured_memory(RestoreInput& input);
   Status read_vcpu_states(const StateFile& state);
   Status check_cpu() const;
-  Status restore_vcpus();
+  Status restore_vcpus(const StateFile& state);
   Status restore_vm(const RestoreInput& input);
   Status check_section_names(const StateFile& state) const;
   std::vector<arch::BootDevice> boot_devices() const;

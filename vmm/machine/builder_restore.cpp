@@ -12,16 +12,17 @@
 #include "vmm/arch/x86_64/cpu_requirements.h"
 #include "vmm/base/log.h"
 #include "vmm/base/trace.h"
+#include "vmm/kvm/shadow_stack.h"
 #include "vmm/machine/builder.h"
 
 namespace wisp {
 
-Result<std::unique_ptr<Vm>> Vm::restore(VmSpec spec, const RestoreInput& input, EventLoop& loop,
-                                        MachineMetrics& metrics, OnEnd on_end) {
+Result<std::unique_ptr<Vm>> Vm::restore(VmSpec spec, RestoreInput input, EventLoop& loop, MachineMetrics& metrics,
+                                        OnEnd on_end) {
   return VmBuilder(std::move(spec), loop, metrics, std::move(on_end)).restore(input);
 }
 
-Result<std::unique_ptr<Vm>> VmBuilder::restore(const RestoreInput& input) {
+Result<std::unique_ptr<Vm>> VmBuilder::restore(RestoreInput& input) {
   WISP_LOG(Debug, "event_start: build microvm from snapshot");
   generation_ = GenerationPage::Restored;
   (void)WISP_TRY(check_device_count());
@@ -30,13 +31,14 @@ Result<std::unique_ptr<Vm>> VmBuilder::restore(const RestoreInput& input) {
   (void)WISP_TRY(open_pmem());
   trace::phase("memory map");
   (void)WISP_TRY(map_captured_memory(input));
+  (void)WISP_TRY(check_pair(input.state, *vm_->memory_));
   trace::phase("KVM VM");
   (void)WISP_TRY(create_kvm());
   (void)WISP_TRY(check_cpu());
   trace::phase("devices");
   (void)WISP_TRY(add_devices());
   trace::phase("vCPU state");
-  (void)WISP_TRY(restore_vcpus());
+  (void)WISP_TRY(restore_vcpus(input.state));
   (void)WISP_TRY(restore_vm(input));
   trace::phase("device state");
   (void)WISP_TRY(vm_->devices_->restore(input.state));
@@ -47,14 +49,19 @@ Result<std::unique_ptr<Vm>> VmBuilder::restore(const RestoreInput& input) {
 
 /// A section that this machine would not read is refused: it says that the file means something else.
 Status VmBuilder::check_section_names(const StateFile& state) const {
-  std::vector<std::string> names = {"config", std::string(section::kSerial), std::string(section::kKeyboard),
-                                    std::string(section::kVm), std::string(section::kMemory)};
+  std::vector<std::string> names = {"config",
+                                    std::string(section::kSerial),
+                                    std::string(section::kKeyboard),
+                                    std::string(section::kVm),
+                                    std::string(section::kMemory),
+                                    std::string(section::kPair)};
   for (std::size_t index = 0; index < boot_devices().size(); ++index) {
     names.push_back(section::transport(index));
     names.push_back(section::device(index));
   }
   for (std::size_t index = 0; index < spec_.machine.vcpu_count; ++index) {
     names.push_back(section::vcpu(index));
+    names.push_back(section::shadow_stack(index));
   }
   const std::vector<std::string_view> views(names.begin(), names.end());
   return state.check_names(views);
@@ -70,13 +77,28 @@ Status VmBuilder::read_vcpu_states(const StateFile& state) {
   return {};
 }
 
-Status VmBuilder::map_captured_memory(const RestoreInput& input) {
+namespace {
+
+Result<Fd> open_memory_file(RestoreInput& input) {
+  if (!input.memory_descriptor.valid()) {
+    return open_data_file("memory file", input.memory_path, Access::ReadOnly, FileKind::Regular);
+  }
+  (void)WISP_TRY(check_data_descriptor(input.memory_descriptor.ref(), "memory file", input.memory_path,
+                                       Access::ReadOnly, FileKind::Regular));
+  return std::move(input.memory_descriptor);
+}
+
+}  // namespace
+
+Status VmBuilder::map_captured_memory(RestoreInput& input) {
   const auto plans = WISP_TRY(plan_memory());
   StateReader in(section::kMemory, WISP_TRY(required_section(input.state, section::kMemory)));
   (void)WISP_TRY(check_saved_layout(in, plans));
   const PageBacking backing = backing_of(spec_.machine.huge_pages);
   if (input.backend == MemoryBackend::Uffd) {
-    auto source = UserfaultMemory::create(plans, backing, input.memory_path);
+    auto source = input.memory_descriptor.valid()
+                      ? UserfaultMemory::create(plans, backing, std::move(input.memory_descriptor))
+                      : UserfaultMemory::create(plans, backing, input.memory_path);
     if (!source.ok()) {
       return std::move(source).error().with_prefix(
           "Failed to load guest memory: Error creating guest memory from uffd: ");
@@ -89,7 +111,7 @@ Status VmBuilder::map_captured_memory(const RestoreInput& input) {
     return Error(ErrorCode::Unsupported,
                  "Cannot restore hugetlbfs backed snapshot by mapping the memory file. Please use uffd.");
   }
-  auto file = open_data_file("memory file", input.memory_path, Access::ReadOnly, FileKind::Regular);
+  auto file = open_memory_file(input);
   if (!file.ok()) {
     return std::move(file).error().with_prefix("Failed to load guest memory: Error creating guest memory from file: ");
   }
@@ -104,8 +126,11 @@ Status VmBuilder::map_captured_memory(const RestoreInput& input) {
 
 /// The guest has seen what its processor can do; here it must be able to do all of it.
 Status VmBuilder::check_cpu() const {
-  const auto missing = arch::missing_cpu_features(vcpu_states_.front().cpuid, cpuid_);
-  if (!missing.empty()) {
+  for (const VcpuState& vcpu : vcpu_states_) {
+    const auto missing = arch::missing_cpu_features(vcpu.cpuid, cpuid_);
+    if (missing.empty()) {
+      continue;
+    }
     return Error(
         ErrorCode::Unsupported,
         "The snapshot needs another CPU than this host has: " + arch::describe(missing) +
@@ -114,11 +139,29 @@ Status VmBuilder::check_cpu() const {
   return {};
 }
 
-Status VmBuilder::restore_vcpus() {
+namespace {
+
+Status restore_shadow_stack(const StateFile& state, std::size_t index, const VcpuState& saved, const KvmVcpu& vcpu) {
+  const std::string name = section::shadow_stack(index);
+  const auto bytes = state.section(name);
+  if (!bytes) {
+    return {};
+  }
+  StateReader in(name, *bytes);
+  const std::uint64_t pointer = in.u64();
+  (void)WISP_TRY(in.check(offers_shadow_stacks(saved.cpuid), "a pointer for a vCPU that has no shadow stacks"));
+  (void)WISP_TRY(in.finish());
+  return vcpu.set_shadow_stack_pointer(pointer);
+}
+
+}  // namespace
+
+Status VmBuilder::restore_vcpus(const StateFile& state) {
   Vcpu::install_kick_handler();
   for (std::uint8_t index = 0; index < spec_.machine.vcpu_count; ++index) {
     KvmVcpu kvm = WISP_TRY(vm_->kvm_->create_vcpu(index));
     (void)WISP_TRY(kvm.restore_state(vcpu_states_[index]));
+    (void)WISP_TRY(restore_shadow_stack(state, index, vcpu_states_[index], kvm));
     (void)kvm.note_paused();
     vm_->cpuids_.push_back(vcpu_states_[index].cpuid);
     vm_->vcpus_.push_back(std::make_unique<Vcpu>(index, std::move(kvm), vm_->devices_->ports(), vm_->devices_->mmio(),

@@ -7,10 +7,12 @@
 
 namespace wisp {
 
-Status DeviceManager::add_serial(const SerialConfig& config) {
+Status DeviceManager::add_serial(const SerialConfig& config, Fd sink) {
   const TokenBucketConfig limit = config.limit.value_or(TokenBucketConfig{});
-  if (config.serial_out_path) {
-    Fd sink = WISP_TRY(open_line_sink("serial output file", *config.serial_out_path));
+  if (!sink.valid() && config.serial_out_path) {
+    sink = WISP_TRY(open_line_sink("serial output file", *config.serial_out_path));
+  }
+  if (sink.valid()) {
     serial_ = WISP_TRY(Serial::create(SerialOutput::owned(std::move(sink)), limit));
   } else {
     serial_ = WISP_TRY(Serial::create(SerialOutput::shared(FdRef(STDOUT_FILENO)), limit));

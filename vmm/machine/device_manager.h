@@ -36,7 +36,8 @@ class DeviceManager {
 
   /// Output to the configured file, otherwise to standard output; in the latter case input comes from standard input
   /// when somebody can type there.
-  Status add_serial(const SerialConfig& config);
+  /// With a valid `sink`, config.serial_out_path is not looked at.
+  Status add_serial(const SerialConfig& config, Fd sink = {});
   /// `on_reset` is called on a vCPU thread when the guest asks for a reset.
   Status add_i8042(std::function<void()> on_reset);
   /// `on_power_off` is called on a vCPU thread when the guest switches itself off.

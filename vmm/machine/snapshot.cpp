@@ -1,6 +1,12 @@
 #include "vmm/machine/snapshot.h"
 
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cerrno>
+
 #include "snapshot/image/memory_file.h"
+#include "vmm/arch/x86_64/layout.h"
 
 namespace wisp {
 
@@ -10,6 +16,9 @@ std::string transport(std::size_t index) {
 }
 std::string device(std::size_t index) {
   return "device/" + std::to_string(index);
+}
+std::string shadow_stack(std::size_t index) {
+  return "ssp/" + std::to_string(index);
 }
 std::string vcpu(std::size_t index) {
   return "vcpu/" + std::to_string(index);
@@ -47,6 +56,30 @@ Status check_saved_layout(StateReader& in, std::span<const RegionPlan> expected)
                             "another memory layout than the configuration makes"));
   }
   return in.finish();
+}
+
+Result<PairId> random_pair_id() {
+  PairId id{};
+  // Up to 256 bytes come whole (getrandom(2)).
+  if (::getrandom(&id, sizeof(id), 0) != static_cast<ssize_t>(sizeof(id))) {
+    return Error::host(errno, "cannot get random bytes for the snapshot");
+  }
+  return id;
+}
+
+Status check_pair(const StateFile& state, const GuestMemory& memory) {
+  const auto wanted = state.section(section::kPair);
+  if (!wanted) {
+    return {};
+  }
+  const auto found = memory.read<PairId>(arch::kPairId.start);
+  if (!found || !std::ranges::equal(std::as_bytes(std::span(&*found, 1)), *wanted)) {
+    return Error(ErrorCode::Corrupt,
+                 "The memory does not belong to the state file '" + state.name() +
+                     "': they are of two snapshots. Name the two files of one snapshot. If a crash came in the middle "
+                     "of writing them, the other memory file is beside, under a name that begins with .wisp-");
+  }
+  return {};
 }
 
 }  // namespace wisp

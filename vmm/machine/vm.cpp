@@ -11,6 +11,7 @@ Vm::~Vm() {
 }
 
 void Vm::resume() {
+  pair_id_.reset();
   devices_->resume();
   for (auto& vcpu : vcpus_) {
     vcpu->resume();

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,12 +71,14 @@ struct VmSpec {
   std::vector<DriveInput> drives = {};  ///< root device first
   std::vector<NetInput> network_interfaces = {};
   std::vector<PmemConfig> pmem = {};
+  std::map<std::string, Fd> pmem_files = {};  ///< by id; the others are opened under their paths
   std::optional<VsockInput> vsock = {};
   std::optional<BalloonConfig> balloon = {};
   std::optional<EntropyConfig> entropy = {};
   std::optional<MemoryHotplugConfig> memory_hotplug = {};
   std::optional<MetadataInput> metadata = {};
   SerialConfig serial = {};
+  Fd serial_sink = {};  ///< goes before serial.serial_out_path
   BootTimerDevice boot_timer = BootTimerDevice::Absent;
   BootTimes start_requested = {};  ///< time zero of the boot timer
 };
@@ -88,8 +91,8 @@ class Vm final : public VcpuObserver {
   /// `on_end` is called on the loop's thread, once, when the guest or KVM has ended the machine.
   static Result<std::unique_ptr<Vm>> build(VmSpec spec, EventLoop& loop, MachineMetrics& metrics, OnEnd on_end);
   /// The machine of a snapshot, paused: `spec` is the captured configuration with the host resources of today.
-  static Result<std::unique_ptr<Vm>> restore(VmSpec spec, const RestoreInput& input, EventLoop& loop,
-                                             MachineMetrics& metrics, OnEnd on_end);
+  static Result<std::unique_ptr<Vm>> restore(VmSpec spec, RestoreInput input, EventLoop& loop, MachineMetrics& metrics,
+                                             OnEnd on_end);
   ~Vm() override;
 
   // Only while paused.
@@ -123,6 +126,7 @@ class Vm final : public VcpuObserver {
   Vm(EventLoop& loop, MachineMetrics& metrics, OnEnd on_end)
       : loop_(loop), metrics_(metrics), on_end_(std::move(on_end)) {}
 
+  Result<PairId> pair_id();
   Status collect_dirty_pages();
   Status collect_hotplugged_pages();
   void continue_pause();
@@ -143,6 +147,7 @@ class Vm final : public VcpuObserver {
   std::optional<GuestMemory> memory_;
   DirtyLogging logging_ = DirtyLogging::Off;
   std::optional<DirtyBitmap> dirty_;  // collected since the last snapshot
+  std::optional<PairId> pair_id_;     // of the snapshots taken in this pause
   std::vector<std::uint32_t> saved_msrs_;
   /// What each vCPU was told about itself. Not every KVM gives back what it was given.
   std::vector<std::vector<kvm_cpuid_entry2>> cpuids_;

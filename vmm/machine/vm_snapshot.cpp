@@ -4,8 +4,10 @@
 #include <cstdio>
 
 #include "snapshot/image/memory_image.h"
+#include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/confinement.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm/shadow_stack.h"
 #include "vmm/kvm/vcpu_state.h"
 #include "vmm/machine/vm.h"
 
@@ -23,11 +25,32 @@ Status Vm::capture(StateFileWriter& out) {
     registers.cpuid = cpuids_[index];
     registers.save(vcpu);
     out.add_section(section::vcpu(index), std::move(vcpu).take());
+    if (offers_shadow_stacks(cpuids_[index])) {
+      StateWriter pointer;
+      pointer.u64(WISP_TRY(vcpus_[index]->kvm().shadow_stack_pointer()));
+      out.add_section(section::shadow_stack(index), std::move(pointer).take());
+    }
   }
   StateWriter layout;
   save_layout(*memory_, layout);
   out.add_section(std::string(section::kMemory), std::move(layout).take());
+  StateWriter pair;
+  const PairId id = WISP_TRY(pair_id());
+  pair.raw(std::as_bytes(std::span(&id, 1)));
+  out.add_section(std::string(section::kPair), std::move(pair).take());
   return {};
+}
+
+/// One for each pause: whatever is captured during it is the same machine.
+Result<PairId> Vm::pair_id() {
+  if (!pair_id_) {
+    const PairId id = WISP_TRY(random_pair_id());
+    if (!memory_->write(arch::kPairId.start, id)) {
+      return Error(ErrorCode::InvalidArgument, "guest memory has no room for the snapshot's mark below 0xe0000");
+    }
+    pair_id_ = id;
+  }
+  return *pair_id_;
 }
 
 Status Vm::collect_dirty_pages() {

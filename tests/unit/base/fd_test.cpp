@@ -168,5 +168,49 @@ TEST_CASE("A directory is no line sink") {
   CHECK_THAT(refused.error().text(), Contains("log '/tmp'"));
 }
 
+std::string stranger(int raw, Access access, FileKind kind = FileKind::Regular) {
+  const Fd fd(raw);
+  REQUIRE(fd.valid());
+  const Status status = check_data_descriptor(fd.ref(), "thing", "descriptor 0", access, kind);
+  return status.ok() ? "accepted" : status.error().text();
+}
+
+TEST_CASE("A stranger's descriptor is taken when it is what would have been opened") {
+  const Folder folder;
+  const std::string path = folder / "file";
+  std::ofstream(path) << "x";
+  CHECK(stranger(::open(path.c_str(), O_RDONLY), Access::ReadOnly) == "accepted");
+  CHECK(stranger(::open(path.c_str(), O_RDWR), Access::ReadWrite, FileKind::Disk) == "accepted");
+  CHECK(stranger(::open(path.c_str(), O_RDWR | O_APPEND), Access::ReadOnly) == "accepted");
+}
+
+TEST_CASE("A stranger's descriptor with another mode or of another kind is refused with the cause") {
+  const Folder folder;
+  const std::string path = folder / "file";
+  std::ofstream(path) << "x";
+  CHECK_THAT(stranger(::open(path.c_str(), O_RDONLY), Access::ReadWrite), Contains("Open it with O_RDWR"));
+  CHECK_THAT(stranger(::open(path.c_str(), O_WRONLY), Access::ReadOnly), Contains("Open it with O_RDONLY"));
+  CHECK_THAT(stranger(::open(path.c_str(), O_PATH), Access::ReadOnly), Contains("Open it with O_RDONLY"));
+  CHECK_THAT(stranger(::open(path.c_str(), O_RDWR | O_APPEND), Access::ReadWrite), Contains("O_APPEND"));
+  CHECK_THAT(stranger(::open("/dev/null", O_RDWR), Access::ReadWrite, FileKind::Disk),
+             Contains("is a character device. Give a regular file or a block device"));
+  CHECK_THAT(stranger(::open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY), Access::ReadOnly),
+             Contains("is a directory. Give a regular file"));
+  CHECK_THAT(stranger(::socket(AF_UNIX, SOCK_STREAM, 0), Access::ReadWrite, FileKind::Disk), Contains("is a socket"));
+}
+
+TEST_CASE("A stranger's output becomes non-blocking; one that cannot be written, or a socket, is refused") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const Fd reader(ends[0]);
+  auto writer = adopt_line_sink(Fd(ends[1]), "log file", "descriptor 1");
+  REQUIRE(writer.ok());
+  CHECK((::fcntl(writer.value().raw(), F_GETFL) & O_NONBLOCK) != 0);
+  CHECK_THAT(adopt_line_sink(Fd(::dup(reader.raw())), "log file", "x").error().text(),
+             Contains("is not open for writing"));
+  CHECK_THAT(adopt_line_sink(Fd(::socket(AF_UNIX, SOCK_STREAM, 0)), "log file", "x").error().text(),
+             Contains("is a socket"));
+}
+
 }  // namespace
 }  // namespace wisp

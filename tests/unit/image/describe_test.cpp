@@ -18,7 +18,7 @@ TEST_CASE("A description has the versions, the sections with their lengths and t
   const auto text = describe_snapshot(dir.file("state"));
 
   REQUIRE(text.ok());
-  CHECK_THAT(text.value(), Contains("v1.0.0") && Contains("wisp 0.") && Contains("  vcpu/0: 321 bytes\n"));
+  CHECK_THAT(text.value(), Contains("v1.1.0") && Contains("wisp 0.") && Contains("  vcpu/0: 321 bytes\n"));
   CHECK_THAT(text.value(), Contains("{\n  \"memory\": {\n    \"regions\": [\n      1,\n      2\n    ]\n  },\n"
                                     "  \"name\": \"a{,b\"\n}"));
 }

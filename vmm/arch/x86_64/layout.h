@@ -37,6 +37,8 @@ inline constexpr GuestRange kCommandLine{GuestAddress(0x20000), 2 * kKib};
 inline constexpr GuestRange kSystemArea{GuestAddress(0x9fc00), 0xe0000 - 0x9fc00};
 /// The generation devices' pages, at the upper end of that area: the identifier last, below it a page of its own.
 inline constexpr GuestRange kVmGenId{GuestAddress(0xdfff0), 16};
+/// In front of it, in the page that a restore writes anyway: which state file this memory belongs to.
+inline constexpr GuestRange kPairId{GuestAddress(0xdffe0), 16};
 inline constexpr GuestRange kVmClock{GuestAddress(0xde000), 4 * kKib};
 inline constexpr GuestRange kRsdp{GuestAddress(0xe0000), 36};
 /// Where a scan for the RSDP ends and a kernel may begin.
@@ -139,8 +141,8 @@ static_assert(ascending_and_disjoint(std::array{kBootGdt,
                                                 kKvmTss,
                                                 GuestRange{GuestAddress(kHighRamStart), kHighRamEnd - kHighRamStart}}));
 static_assert(mmio_slot_address(kMaxMmioDevices) <= end_of(kMmioWindow));
-static_assert(kSystemArea.start.value() < kVmClock.start.value() && end_of(kVmClock) <= kVmGenId.start.value() &&
-              end_of(kVmGenId) <= end_of(kSystemArea));
+static_assert(kSystemArea.start.value() < kVmClock.start.value() && end_of(kVmClock) <= kPairId.start.value() &&
+              end_of(kPairId) == kVmGenId.start.value() && end_of(kVmGenId) <= end_of(kSystemArea));
 
 }  // namespace layout_check
 }  // namespace wisp::arch
