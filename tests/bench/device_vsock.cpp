@@ -20,6 +20,7 @@ constexpr std::uint16_t kRequestOp = 1, kDataOp = 5, kCreditOp = 6;
 constexpr std::uint64_t kHeaderBytes = 44;
 constexpr std::uint64_t kBatchBytes = 64U << 10U;    // what is under way at a time: a connection's credit
 constexpr std::uint64_t kSliceBatches = 128;         // 8 MiB
+constexpr std::uint64_t kBufferBytes = 1U << 20U;    // payload that device and bare calls walk through, in turn
 constexpr std::uint64_t kReceiveStride = 0x11000;    // a receive buffer with its header
 constexpr std::uint64_t kTxHeaders = kSmallBuffers;  // 64 bytes for each slot
 
@@ -138,9 +139,14 @@ class Vsock {
     fakes::ChainBuilder builder(rig_.queue(kTx), slot);
     builder.readable(header, kHeaderBytes);
     if (length > 0) {
-      builder.readable(kBuffers + (slot % 16) * kBatchBytes, length);
+      builder.readable(kBuffers + payload_at_, length);
+      payload_at_ = (payload_at_ + length) % kBufferBytes;
     }
     rig_.queue(kTx).offer(builder.build_indirect(DeviceRig::table(kTx, slot, 2)));
+  }
+  std::uint64_t buffer_of(std::uint16_t head) const {
+    const std::uint64_t stride = packet_bytes_ == kBatchBytes ? kReceiveStride : 0x2000;
+    return kBuffers + 0x1000000 + head % (kBufferBytes / packet_bytes_) * stride;
   }
   /// Makes the receive queue hold at least `count` buffers, each for one packet.
   void post_receive(std::uint64_t count) {
@@ -148,8 +154,8 @@ class Vsock {
     const auto posted = static_cast<std::uint16_t>(ring.available_index() - ring.used_index());
     for (std::uint64_t have = posted; have < count; ++have) {
       const std::uint16_t head = next_rx_++ % kQueueEntries;
-      ring.put_descriptor(head, kBuffers + 0x1000000 + (head % 64) * kReceiveStride,
-                          static_cast<std::uint32_t>(packet_bytes_ + kHeaderBytes), fakes::kWrite, 0);
+      ring.put_descriptor(head, buffer_of(head), static_cast<std::uint32_t>(packet_bytes_ + kHeaderBytes),
+                          fakes::kWrite, 0);
       ring.offer(head);
     }
     rig_.kick(kRx);
@@ -166,6 +172,7 @@ class Vsock {
   std::unique_ptr<Peer> peer_;
   std::uint16_t next_tx_ = 0, next_rx_ = 0;
   std::uint32_t received_ = 0;
+  std::uint64_t payload_at_ = 0;
 };
 
 /// Both ends of a Unix socket.
@@ -181,7 +188,7 @@ class BarePair {
     for (std::uint64_t batch = 0; batch < kSliceBatches; ++batch) {
       meter.start();
       for (std::uint64_t count = 0; count < kBatchBytes; count += chunk_bytes) {
-        iovec vector{buffer_.data() + count, chunk_bytes};
+        iovec vector{next_place(chunk_bytes), chunk_bytes};
         msghdr message{};
         message.msg_iov = &vector;
         message.msg_iovlen = 1;
@@ -196,7 +203,7 @@ class BarePair {
       far_->bring(chunk_bytes);
       meter.start();
       for (std::uint64_t count = 0; count < kBatchBytes; count += chunk_bytes) {
-        const iovec vector{buffer_.data() + count, chunk_bytes};
+        const iovec vector{next_place(chunk_bytes), chunk_bytes};
         WISP_ASSERT(::readv(near_.raw(), &vector, 1) == static_cast<ssize_t>(chunk_bytes));
       }
       meter.stop(kBatchBytes / chunk_bytes);
@@ -204,9 +211,16 @@ class BarePair {
   }
 
  private:
+  std::byte* next_place(std::uint32_t chunk_bytes) {
+    std::byte* const place = buffer_.data() + at_;
+    at_ = (at_ + chunk_bytes) % kBufferBytes;
+    return place;
+  }
+
   Fd near_;
   std::unique_ptr<Peer> far_;
-  std::vector<std::byte> buffer_ = std::vector<std::byte>(kBatchBytes, std::byte{1});
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(kBufferBytes, std::byte{1});
+  std::uint64_t at_ = 0;
 };
 
 }  // namespace

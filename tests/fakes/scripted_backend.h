@@ -43,7 +43,6 @@ class ScriptedBackend final : public BlockBackend {
     done_.clear();
   }
   std::optional<FdRef> completion_event() const override { return event_.ref(); }
-  void acknowledge_event() override { event_.drain(); }
 
   /// Carries out pending request `index` for its first `limit` bytes and reports `sys_errno`.
   void finish(std::size_t index, int sys_errno = 0, std::uint32_t limit = UINT32_MAX) {

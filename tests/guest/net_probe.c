@@ -1,8 +1,7 @@
 // A network card used every way that the host may ask for on the serial line; merge=1 and offload=1 on the command line
 // choose the features. Prints "net: features=0x<negotiated>", then "net: <order> done" after each order:
 //
-//   reflect       until the next order: answers ARP, sends each IPv4 packet back with both addresses exchanged. Ports
-//   and
+//   reflect       until the next order: answers ARP, sends each IP packet back with both addresses exchanged. Ports and
 //                 checksums stay right, so a TCP connection that the host makes to the guest's address comes back to
 //                 the host from there, and every byte has gone through the card twice. The frame is sent from the
 //                 buffers that it came in, with the header that it came with: offloads are used as they are.
@@ -13,7 +12,14 @@
 #include "runtime/command.h"
 #include "runtime/tcp.h"
 
-enum { ETHERNET_SIZE = 14, TYPE_IPV4 = 0x0008, TYPE_ARP = 0x0608, TYPE_TEST = 0xb588, IDLE_LOOKS = 2000 };
+enum {
+  ETHERNET_SIZE = 14,
+  TYPE_IPV4 = 0x0008,
+  TYPE_IPV6 = 0xdd86,
+  TYPE_ARP = 0x0608,
+  TYPE_TEST = 0xb588,
+  IDLE_LOOKS = 2000
+};
 enum { ARP_REQUEST = 0x0100, ARP_REPLY = 0x0200, SMALL_BUFFER = 2048, MERGED_BUFFER = 8192 };
 
 static struct net_card card;
@@ -31,6 +37,12 @@ static int turn_around(uint8_t* frame) {
   uint8_t* payload = frame + ETHERNET_SIZE;
   switch (load16((uint64_t)frame + 12)) {
     case TYPE_IPV4: exchange(payload + 12, payload + 16, 4); break;
+    case TYPE_IPV6:
+      if (payload[24] == 0xff) {
+        return 0;  // to a multicast group: the host looks for neighbours and routers
+      }
+      exchange(payload + 8, payload + 24, 16);
+      break;
     case TYPE_ARP:
       if (load16((uint64_t)payload + 6) != ARP_REQUEST) {
         return 0;

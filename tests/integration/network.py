@@ -12,6 +12,9 @@ IFF_UP, IFF_RUNNING = 0x1, 0x40
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8914
 
 HOST, GUEST = "10.77.0.1", "10.77.0.2"
+HOST6, GUEST6 = "fd77::1", "fd77::2"
+RTM_NEWNEIGH, NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 28, 1, 4, 0x400
+NUD_PERMANENT, NDA_DST, NDA_LLADDR = 0x80, 1, 2
 
 
 def enter_own_network():
@@ -47,6 +50,36 @@ def make_tap(name, address=HOST):
             sockaddr = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(text))
             fcntl.ioctl(control, request, struct.pack("16s16s8x", name.encode(), sockaddr))
     set_link(name, up=True)
+
+
+def _set_ipv6(name, switch, value):
+    with open(f"/proc/sys/net/ipv6/conf/{name}/{switch}", "w") as file:
+        file.write(value)
+
+
+def add_ipv6(name, guest_mac):
+    """Gives the TAP HOST6, and the host a fixed neighbour GUEST6: no frame but the test's own is sent.
+
+    None, or why that cannot be had here.
+    """
+    if not os.path.exists(f"/proc/sys/net/ipv6/conf/{name}"):
+        return "the host's kernel has no IPv6"
+    for switch, value in (("accept_dad", "0"), ("router_solicitations", "0"), ("disable_ipv6", "0")):
+        _set_ipv6(name, switch, value)
+    index = socket.if_nametoindex(name)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sIi", socket.inet_pton(socket.AF_INET6, HOST6), 64, index))
+    mac = bytes.fromhex(guest_mac.replace(":", ""))
+    body = struct.pack("BxxxiHBB", socket.AF_INET6, index, NUD_PERMANENT, 0, 0)
+    body += struct.pack("HH16s", 20, NDA_DST, socket.inet_pton(socket.AF_INET6, GUEST6))
+    body += struct.pack("HH6sxx", 10, NDA_LLADDR, mac)
+    header = struct.pack("IHHII", 16 + len(body), RTM_NEWNEIGH, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.sendall(header + body)
+        error = -struct.unpack_from("i", kernel.recv(4096), 16)[0]
+    if error:
+        raise OSError(error, f"no neighbour {GUEST6} on {name}: {os.strerror(error)}")
+    return None
 
 
 def remove_tap(name):

@@ -58,7 +58,6 @@ class LentBackend final : public BlockBackend {
   std::size_t in_flight_count() const override { return backend_.in_flight_count(); }
   void drain() override { backend_.drain(); }
   std::optional<FdRef> completion_event() const override { return backend_.completion_event(); }
-  void acknowledge_event() override { backend_.acknowledge_event(); }
 
  private:
   ScriptedBackend& backend_;

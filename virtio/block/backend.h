@@ -58,10 +58,9 @@ class BlockBackend {
   virtual std::size_t in_flight_count() const = 0;
   /// Waits until guest memory is no longer touched and forgets the results.
   virtual void drain() = 0;
-  /// Signalled when results arrive on their own; nothing for a backend that has them all after kick().
+  /// An eventfd, signalled each time when results arrive on their own; nothing for a backend that has them all after
+  /// kick(). To be watched edge-triggered: nobody reads the counter.
   virtual std::optional<FdRef> completion_event() const = 0;
-  /// Takes the signal back before reaping.
-  virtual void acknowledge_event() = 0;
 };
 
 }  // namespace wisp

@@ -28,7 +28,6 @@ class AsyncBackend final : public BlockBackend {
   std::size_t in_flight_count() const override { return in_flight_count_; }
   void drain() override;
   std::optional<FdRef> completion_event() const override { return ring_->completion_event(); }
-  void acknowledge_event() override { ring_->drain_event(); }
 
  private:
   struct PrivateTag {};

@@ -21,7 +21,6 @@ class SyncBackend final : public BlockBackend {
   std::size_t in_flight_count() const override { return done_count_; }
   void drain() override { done_count_ = 0; }
   std::optional<FdRef> completion_event() const override { return std::nullopt; }
-  void acknowledge_event() override {}
 
  private:
   DiskFile file_;

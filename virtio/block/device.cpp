@@ -76,7 +76,7 @@ Result<std::unique_ptr<BlockDevice>> BlockDevice::create(DiskProfile profile, st
   BlockDevice* const raw = device.get();
   device->limiter_ = WISP_TRY(RateLimiter::create(limits, loop, clock, [raw] { raw->on_limiter_ready(); }));
   if (event) {
-    (void)WISP_TRY(loop.watch(*event, Interest::Readable, *device));
+    (void)WISP_TRY(loop.watch(*event, Interest::ReadableEdge, *device));
   }
   return device;
 }
@@ -184,7 +184,7 @@ Status BlockDevice::check_replacement(const DiskShape& shape) const {
 Status BlockDevice::replace_medium(DiskMedium medium) {
   Status possible = check_replacement(medium.shape);
   if (const auto event = medium.backend->completion_event(); event && possible.ok()) {
-    possible = loop_->watch(*event, Interest::Readable, *this);
+    possible = loop_->watch(*event, Interest::ReadableEdge, *this);
   }
   if (!possible.ok()) {
     metrics_.update_fails.add();
@@ -362,7 +362,6 @@ void BlockDevice::reap() {
 }
 
 void BlockDevice::on_event(std::uint32_t /*events*/) {
-  backend_->acknowledge_event();
   if (!has_queue(0)) {
     return;
   }

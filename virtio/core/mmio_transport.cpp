@@ -10,7 +10,6 @@
 namespace wisp {
 
 void MmioTransport::Doorbell::on_event(std::uint32_t /*events*/) {
-  event_.drain();
   action_();
 }
 
@@ -36,10 +35,10 @@ Result<std::unique_ptr<MmioTransport>> MmioTransport::create(std::unique_ptr<Vir
 
 Status MmioTransport::add_doorbells() {
   handover_bell_ = std::make_unique<Doorbell>(WISP_TRY(EventFd::create()), [this] { on_handover(); });
-  (void)WISP_TRY(loop_->watch(handover_bell_->ref(), Interest::Readable, *handover_bell_));
+  (void)WISP_TRY(loop_->watch(handover_bell_->ref(), Interest::ReadableEdge, *handover_bell_));
   for (std::size_t index = 0; index < queues_.size(); ++index) {
     auto bell = std::make_unique<Doorbell>(WISP_TRY(EventFd::create()), [this, index] { on_queue_event(index); });
-    (void)WISP_TRY(loop_->watch(bell->ref(), Interest::Readable, *bell));
+    (void)WISP_TRY(loop_->watch(bell->ref(), Interest::ReadableEdge, *bell));
     queue_bells_.push_back(std::move(bell));
   }
   return {};

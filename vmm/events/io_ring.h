@@ -1,7 +1,7 @@
 // IoRing: asynchronous file I/O on one file (io_uring), with everything else switched off.
 //
 //   auto ring = WISP_TRY(IoRing::create(file.ref()));
-//   loop.watch(ring->completion_event(), Interest::Readable, handler);
+//   loop.watch(ring->completion_event(), Interest::ReadableEdge, handler);   // each completion is an edge
 //   ring->queue_read(vectors, offset, tag);      // vectors stay valid until the operation has completed
 //   ring->submit();                              // once per batch
 //   ring->reap(completions);                     // in the handler
@@ -66,7 +66,6 @@ class IoRing {
 
   std::size_t in_flight_count() const { return in_flight_count_; }
   FdRef completion_event() const { return completion_event_.ref(); }
-  void drain_event() const { completion_event_.drain(); }
 
  private:
   struct PrivateTag {};

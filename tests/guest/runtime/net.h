@@ -12,16 +12,19 @@
 #define VIRTIO_NET_F_GUEST_CSUM (1ULL << 1)
 #define VIRTIO_NET_F_MAC (1ULL << 5)
 #define VIRTIO_NET_F_GUEST_TSO4 (1ULL << 7)
+#define VIRTIO_NET_F_GUEST_TSO6 (1ULL << 8)
 #define VIRTIO_NET_F_HOST_TSO4 (1ULL << 11)
+#define VIRTIO_NET_F_HOST_TSO6 (1ULL << 12)
 #define VIRTIO_NET_F_MRG_RXBUF (1ULL << 15)
 #define VIRTIO_NET_F_GUEST_USO4 (1ULL << 54)
 #define VIRTIO_NET_F_HOST_USO (1ULL << 56)
 #define NET_BASIC_FEATURES (VIRTIO_F_VERSION_1 | VIRTIO_NET_F_MAC)
 #define VIRTIO_NET_F_GUEST_USO6 (1ULL << 55)
 // Linux's TAP segments UDP only when both versions of IP may (drivers/net/tun.c).
-#define NET_OFFLOADS                                                                                \
-  (VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_HOST_TSO4 | \
-   VIRTIO_NET_F_GUEST_USO4 | VIRTIO_NET_F_GUEST_USO6 | VIRTIO_NET_F_HOST_USO)
+#define NET_OFFLOADS                                                                                      \
+  (VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_HOST_TSO4 |       \
+   VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_GUEST_USO4 | VIRTIO_NET_F_GUEST_USO6 | \
+   VIRTIO_NET_F_HOST_USO)
 
 enum { NET_HEADER_SIZE = 12, NET_MAX_BUFFER = 68 * 1024, NET_RX = 0, NET_TX = 1, MAC_SIZE = 6 };
 

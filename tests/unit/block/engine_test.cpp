@@ -3,6 +3,8 @@
 
 #include <sys/resource.h>
 
+#include "tests/fakes/counted_new.h"
+#include "tests/fakes/fuzz_input.h"
 #include "tests/fakes/mmio_driver.h"
 #include "tests/unit/block/block_rig.h"
 #include "virtio/block/backend_async.h"
@@ -240,6 +242,84 @@ TEST_CASE("the bounce buffer carries requests larger than itself") {
   CHECK(rig.run(rig.driver.build(0, kIn, 0, kHighStart + 1, kLarge)) == Used{0, kLarge + 1});
   CHECK(rig.driver.status() == kOk);
   CHECK(rig.driver.queue.guest().holds(kHighStart + 1, kLarge, 0x67));
+}
+
+TEST_CASE("a file opened with O_DIRECT whose end is in the middle of a page is a disk to its last whole sector") {
+  const auto engine = GENERATE(IoEngine::Sync, IoEngine::Async);
+  const std::size_t tail_bytes = GENERATE(0U, 100U);  // behind the last whole sector: invisible, and never written
+  constexpr std::uint64_t kSectors = 21;              // two pages and five sectors
+  TempFile file(kSectors * 512 + tail_bytes);
+  file.put(16 * 512, 5 * 512 + tail_bytes, 0x68);
+  Fd direct(::open(file.path().c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+  if (!direct.valid()) {
+    WARN("this file system has no O_DIRECT");
+    return;
+  }
+  auto disk = DiskFile::adopt(std::move(direct), "disk", Access::ReadWrite);
+  REQUIRE(disk.ok());
+  REQUIRE(disk.value().sector_count() == kSectors);
+  FileRig rig(config_for(file, engine), std::move(disk).value());
+  const GuestView guest = rig.driver.queue.guest();
+  const std::uint64_t data = GENERATE(as<std::uint64_t>{}, kData, kData + 7);  // as the file wants it, and not
+
+  CHECK(rig.run(rig.driver.build(0, kIn, 16, data, 5 * 512)) == Used{0, 5 * 512 + 1});
+  CHECK(rig.driver.status() == kOk);
+  CHECK(guest.holds(data, 5 * 512, 0x68));
+  guest.fill(data, 512, 0x69);
+  CHECK(rig.run(rig.driver.build(3, kOut, kSectors - 1, data, 512)) == Used{3, 1});
+  CHECK(rig.driver.status(3) == kOk);
+  CHECK(rig.run(rig.driver.build(6, kIn, kSectors - 1, data, 1024)) == Used{6, 1});  // one sector too far
+  CHECK(rig.driver.status(6) == kIoErr);
+  CHECK(file.holds((kSectors - 1) * 512, 512, 0x69));
+  CHECK(file.holds(kSectors * 512, tail_bytes, 0x68));
+  CHECK(file.size_bytes() == kSectors * 512 + tail_bytes);
+}
+
+TEST_CASE("the last, short page of a buffered file is read and written to its end, and the file does not grow") {
+  const auto engine = GENERATE(IoEngine::Sync, IoEngine::Async);
+  constexpr std::uint64_t kSectors = 9;
+  TempFile file(kSectors * 512 + 77);
+  file.put(8 * 512, 512 + 77, 0x70);
+  FileRig rig(config_for(file, engine));
+  CHECK(rig.run(rig.driver.build(0, kIn, 8, kData, 512)) == Used{0, 513});
+  CHECK(rig.driver.queue.guest().holds(kData, 512, 0x70));
+  rig.driver.queue.guest().fill(kData, 512, 0x71);
+  CHECK(rig.run(rig.driver.build(3, kOut, 8, kData, 512)) == Used{3, 1});
+  CHECK(rig.run(rig.driver.build(6, kOut, 9, kData, 512)) == Used{6, 1});
+  CHECK(rig.driver.status(3) == kOk);
+  CHECK(rig.driver.status(6) == kIoErr);
+  CHECK(file.holds(8 * 512, 512, 0x71));
+  CHECK(file.holds(9 * 512, 77, 0x70));
+  CHECK(file.size_bytes() == kSectors * 512 + 77);
+}
+
+TEST_CASE("block: no allocation for any request, answered, refused, throttled or cut short, with either engine") {
+  silence_log();
+  const auto engine = GENERATE(IoEngine::Sync, IoEngine::Async);
+  TempFile file(kFileBytes);
+  DriveConfig config = config_for(file, engine);
+  config.limits.ops = TokenBucketConfig{6, 1000, std::nullopt};
+  FileRig rig(config);
+  const auto count_round = [&] {
+    const std::array<std::uint16_t, 5> heads = {
+        rig.driver.build(0, kIn, 0, kData, 4096), rig.driver.build(3, kOut, 8, kData, 4096),
+        rig.driver.build(6, kFlushType, 0, 0, 0), rig.driver.build(9, kGetIdType, 0, kData, 20),
+        rig.driver.build(12, kIn, kDiskSectors, kData, 512)};
+    std::ranges::for_each(heads, [&](std::uint16_t head) { rig.driver.queue.offer(head); });
+    const std::uint64_t before = allocation_count;
+    while (rig.device->on_queue(0)) {
+    }
+    for (int turn = 0; turn < 100 && rig.device->in_flight_count() > 0; ++turn) {
+      rig.loop->run_once(100);
+    }
+    return allocation_count - before;
+  };
+  CHECK(count_round() == 0);
+  CHECK(count_round() == 0);
+  CHECK(rig.device->metrics().rate_limiter_throttled_events.total() > 0);
+  CHECK(rig.device->metrics().read_count.total() > 0);
+  CHECK(rig.device->metrics().execute_fails.total() > 0);
+  CHECK(allocation_count > 0);  // the counter counts
 }
 
 TEST_CASE("a refused io_uring names the host setting and the way round it") {
