@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Turns the bench's JSON into a table (standard output) and, when asked, a Markdown file and an SVG picture."""
+"""Turns the bench's JSON into tables (standard output) and, when asked, Markdown files and an SVG picture.
+
+`result` is what bench_startup prints; --devices takes what bench_devices and guest_block.py print.
+"""
 import argparse
 import json
 import pathlib
@@ -46,6 +49,23 @@ def table(result):
     return "\n".join(lines)
 
 
+# What the monitor may cost for each request, as a multiple of the bare system call.
+DEVICE_GOAL = 2.0
+
+
+def device_table(results):
+    lines = ["| Work | requests/s | MiB/s | CPU per request | bare calls | ratio | goal |", "|---|---|---|---|---|---|---|"]
+    for line in (line for result in results for line in result["lines"]):
+        cpu_ns, bare_ns, per_second = line["cpu_ns"], line["bare_cpu_ns"], 1e9 / line["cpu_ns"]
+        lines.append(f"| {line['name']} | {per_second / 1e3:.0f}k | {per_second * line['bytes'] / (1 << 20):.0f} | "
+                     f"{cpu_ns / 1e3:.2f} us | {bare_ns / 1e3:.2f} us | {cpu_ns / bare_ns:.2f} x | {DEVICE_GOAL:.1f} x |")
+    lines.append("")
+    lines.append("Medians of slices in which device and bare calls take turns. Time is processor time of the thread, and requests "
+                 "and bytes are for a second of it: what one core of a device loop can do.")
+    lines += [f"Skipped: {reason}." for result in results for reason in result["skipped"]]
+    return "\n".join(lines)
+
+
 def svg(result):
     bars = [(label, ratio, goal) for label, _, floor, ratio, goal, _ in rows(result) if floor]
     width, left, row_height = 900, 430, 34
@@ -70,17 +90,25 @@ def svg(result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result")
+    parser.add_argument("result", nargs="?")
     parser.add_argument("--table")
     parser.add_argument("--svg")
+    parser.add_argument("--devices", nargs="+", default=[])
+    parser.add_argument("--devices-table")
     arguments = parser.parse_args()
-    result = json.loads(pathlib.Path(arguments.result).read_text())
-    text = table(result)
-    print(text)
-    if arguments.table:
-        pathlib.Path(arguments.table).write_text(text + "\n")
-    if arguments.svg:
-        pathlib.Path(arguments.svg).write_text(svg(result))
+    if arguments.result:
+        result = json.loads(pathlib.Path(arguments.result).read_text())
+        put(table(result), arguments.table)
+        if arguments.svg:
+            pathlib.Path(arguments.svg).write_text(svg(result))
+    if arguments.devices:
+        put(device_table([json.loads(pathlib.Path(name).read_text()) for name in arguments.devices]), arguments.devices_table)
+
+
+def put(text, file):
+    print(text + "\n")
+    if file:
+        pathlib.Path(file).write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-// One request to every kind of device a round, each checked, until the host orders "stop": for pauses and snapshots
-// while everything is in use. Needs a drive, net, vsock with an echoing program at port 1234, entropy, balloon, pmem
+// One request to every kind of device a round, each checked, until the host orders "stop", or "rest", after which the
+// guest does nothing any more: for pauses and snapshots while everything is in use, and for the idle time after it. Needs a drive, net, vsock with an echoing program at port 1234, entropy, balloon, pmem
 // and memory hot-plug with at least one block requested. Prints "traffic: rounds=<n>" at the end.
 #include "runtime/balloon.h"
 #include "runtime/block.h"
@@ -132,4 +132,7 @@ void guest_main(const struct boot_info* boot) {
   }
   command_next(&order);
   print("traffic: rounds=%u\ntraffic: %s done\n", round, order.word);
+  if (command_is(&order, "rest")) {
+    halt_forever();
+  }
 }

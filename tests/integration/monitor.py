@@ -154,6 +154,11 @@ class Monitor:
                 return int(line.split()[1])
         raise AssertionError(name)
 
+    def smaps_total(self, field):
+        """KiB of one field over all mappings."""
+        lines = pathlib.Path(f"/proc/{self.process.pid}/smaps").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(field))
+
 
 def make_disk(path, sectors, seed=1):
     """A file of `sectors` sectors with known, different contents; returns its bytes."""

@@ -312,14 +312,18 @@ class Pause(unittest.TestCase):
         make_disk(self.files / "disk", 64)
         (self.files / "pmem").write_bytes(bytes(2 * MIB))
 
-    def machine(self, engine):
+    def machine(self, engine, limit=None, balloon=Balloon.FULL, more=None):
+        """`limit` is put on everything that can be limited."""
+        limited = {"rate_limiter": limit} if limit else {}
+        card = {"rx_rate_limiter": limit, "tx_rate_limiter": limit} if limit else {}
         return Probe("traffic", {
-            "/drives/d": drive("d", self.files / "disk", io_engine=engine),
-            "/network-interfaces/eth0": {"iface_id": "eth0", "host_dev_name": "tap0", "guest_mac": "06:00:00:00:00:01"},
+            "/drives/d": drive("d", self.files / "disk", io_engine=engine, **limited),
+            "/network-interfaces/eth0": {"iface_id": "eth0", "host_dev_name": "tap0", "guest_mac": "06:00:00:00:00:01", **card},
+            **(more or {}),
             "/vsock": {"guest_cid": 3, "uds_path": "./v.sock"},
-            "/entropy": {},
-            **Balloon.FULL,
-            "/pmem/p": {"id": "p", "path_on_host": str(self.files / "pmem")},
+            "/entropy": limited,
+            **balloon,
+            "/pmem/p": {"id": "p", "path_on_host": str(self.files / "pmem"), **limited},
             "/hotplug/memory": {"total_size_mib": 128, "block_size_mib": 2, "slot_size_mib": 128},
         })
 
@@ -367,6 +371,33 @@ class Pause(unittest.TestCase):
             for name, (group, count) in expected.items():
                 with self.subTest(group=group, name=name):
                     self.assertEqual(vm.last_metrics(group, name), count)
+
+    def check_idle(self, engine):
+        """Every device was in use, every bucket was drawn on, one was empty. Then the guest rests, and no thread wakes up."""
+        bucket = {"size": 10, "refill_time": 100}
+        limit = {"ops": bucket, "bandwidth": {"size": 1 << 20, "refill_time": 100}}
+        # Statistics are asked for in an interval, by order of the client: one longer than the test.
+        balloon = {"/balloon": {**Balloon.FULL["/balloon"], "stats_polling_interval_s": 600}}
+        service = {"/mmds/config": {"network_interfaces": ["eth0"], "version": "V2"}, "/mmds": {"a": "b"}}
+        with self.machine(engine, limit, balloon, service) as vm:
+            vm.patch("/hotplug/memory", {"requested_size_mib": 2})
+            self.start_echo(vm)
+            vm.order("go")
+            throttled = {"block_d": "rate_limiter_throttled_events", "net_eth0": "tx_rate_limiter_throttled",
+                         "entropy": "entropy_rate_limiter_throttled", "pmem_p": "rate_limiter_throttled_events"}
+            wait_until(lambda: any(vm.metric(group, name) for group, name in throttled.items()), "a limit is reached")
+            time.sleep(0.5)
+            vm.order("rest")
+            time.sleep(1)  # more than a bucket's refill time
+            before = vm.wakeups()
+            time.sleep(5)
+            self.assertLessEqual(vm.wakeups() - before, 4)
+
+    def test_no_thread_wakes_up_with_a_synchronous_drive_and_every_device_limited(self):
+        self.check_idle("Sync")
+
+    def test_no_thread_wakes_up_with_an_asynchronous_drive_and_every_device_limited(self):
+        self.check_idle("Async")
 
     def test_synchronous_drive_and_everything_else(self):
         self.check_pauses("Sync")
