@@ -2,7 +2,7 @@
 """Network interfaces with a guest of our own, over a TAP in a network namespace of the test's own.
 
 Usage: test_net.py WISP GUEST_DIR [unittest arguments]. WISP_NET_MIB: how much is sent each way, in each of the transfers;
-unless set, as much as each of them carries in a second or two on a slow host. WISP_NET_MIB=100 is what the bench does.
+unless set, as much as each of them carries in a second or two on a slow host. docs/testing.md has the run with 100.
 """
 import hashlib
 import os

@@ -33,7 +33,7 @@ struct BatchBudget {
 };
 
 struct PumpResult {
-  Backlog left = Backlog::None;     ///< Some: the budget is spent, there may be more
+  Backlog left = Backlog::None;     ///< Some: the budget is spent and there is more
   bool found = false;               ///< at least one chain was there
   bool stopped = false;             ///< the handler said Stop
   std::optional<QueueFault> fault;  ///< the ring is broken
@@ -62,7 +62,11 @@ PumpResult pump_queue(VirtQueue& queue, BatchBudget& budget, Handler&& handle) {
       queue.disable_notifications();
     }
   }
-  result.left = Backlog::Some;
+  // A ring that was full and is now empty, say: the turn of the loop that would only find that out is saved.
+  if (queue.enable_notifications() == Backlog::Some) {
+    queue.disable_notifications();
+    result.left = Backlog::Some;
+  }
   return result;
 }
 

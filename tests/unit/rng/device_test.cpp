@@ -290,3 +290,13 @@ TEST_CASE("the entropy metrics have their public names in their public order") {
         "activate_fails entropy_event_fails entropy_event_count entropy_bytes host_rng_fails "
         "entropy_rate_limiter_throttled rate_limiter_event_count ");
 }
+
+TEST_CASE("a ring that is full of requests is served in one turn, and kicks are wanted again") {
+  RngRig rig;
+  for (std::uint16_t head = 0; head < RngRig::kQueueSize; ++head) {
+    rig.offer(head, 16, kBuffer + head * std::uint64_t{16});
+  }
+  CHECK_FALSE(rig.device->on_queue(0));
+  CHECK(rig.queue.take_all_used().size() == RngRig::kQueueSize);
+  CHECK(rig.queue.used_flags() == 0);
+}
