@@ -4,12 +4,12 @@
 usage: guest_block.py WISP GUEST_DIRECTORY BENCH_DEVICES [RUNS]
 
 The guest (tests/guest/blk_batch) offers 32 reads of 4 KiB for each notification. The loop's processor time comes from
-/proc/PID/task/PID/schedstat, so neither the guest nor KVM's emulation of it is in it. Prints the JSON of bench_devices, for
-tests/bench/report.py; the bare calls are those of bench_devices, measured in turn with the guest's runs.
+/proc/PID/task/PID/schedstat, so neither the guest nor KVM's emulation of it is in it. The loop sleeps and wakes up for each
+batch, so what else the host does shows all the more: the smallest value of all runs is taken, of both sides. Prints the JSON
+of bench_devices, for tests/bench/report.py; the bare calls are those of bench_devices, measured in turn with the guest's runs.
 """
 import json
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -46,8 +46,8 @@ def measure(bench, engine, runs, file):
             bare_wall_ns.append(line["bare_wall_ns"])
         vm.finish()
     return {"name": f"block {engine}, 4 KiB random read, a guest with {DEPTH} requests for each kick", "bytes": REQUEST_BYTES,
-            "cpu_ns": statistics.median(cpu_ns), "bare_cpu_ns": statistics.median(bare_ns),
-            "bare_wall_ns": statistics.median(bare_wall_ns)}
+            "cpu_ns": min(cpu_ns), "bare_cpu_ns": min(bare_ns),
+            "bare_wall_ns": min(bare_wall_ns)}
 
 
 def main():

@@ -60,7 +60,7 @@ def device_table(results):
         lines.append(f"| {line['name']} | {per_second / 1e3:.0f}k | {per_second * line['bytes'] / (1 << 20):.0f} | "
                      f"{cpu_ns / 1e3:.2f} us | {bare_ns / 1e3:.2f} us | {cpu_ns / bare_ns:.2f} x | {DEVICE_GOAL:.1f} x |")
     lines.append("")
-    lines.append("Medians of slices in which device and bare calls take turns. Time is processor time of the thread, and requests "
+    lines.append("Medians of slices in which device and bare calls take turns, with a guest the smallest. Time is processor time of the thread, and requests "
                  "and bytes are for a second of it: what one core of a device loop can do.")
     lines += [f"Skipped: {reason}." for result in results for reason in result["skipped"]]
     return "\n".join(lines)
