@@ -1,6 +1,7 @@
 // One request to every kind of device a round, each checked, until the host orders "stop", or "rest", after which the
-// guest does nothing any more: for pauses and snapshots while everything is in use, and for the idle time after it. Needs a drive, net, vsock with an echoing program at port 1234, entropy, balloon, pmem
-// and memory hot-plug with at least one block requested. Prints "traffic: rounds=<n>" at the end.
+// guest does nothing any more: for pauses and snapshots while everything is in use, and for the idle time after it.
+// Needs a drive, net, vsock with an echoing program at port 1234, entropy, balloon, pmem and memory hot-plug with at
+// least one block requested. Prints "traffic: rounds=<n>" at the end.
 #include "runtime/balloon.h"
 #include "runtime/block.h"
 #include "runtime/command.h"
