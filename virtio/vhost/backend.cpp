@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kUsPerMs = 1000;
 constexpr std::uint64_t kMsPerSecond = 1000;
+constexpr const char* kClosed = "has closed the connection";
 
 std::uint64_t now_ms() {
   return monotonic_us() / kUsPerMs;
@@ -159,8 +160,13 @@ Status VhostBackend::send(VhostMessage message) {
   if (!is_question && acknowledges_) {
     message.need_reply();
   }
-  if (owed_count_ == kMaxOwedAnswers || !send_whole(socket_.ref(), message)) {
-    return end_with("does not take messages (" + std::string(vhost_request_name(message.request)) + ")");
+  if (owed_count_ == kMaxOwedAnswers) {
+    return end_with(std::string("does not answer ") + next_owed_name());
+  }
+  if (!send_whole(socket_.ref(), message)) {
+    return errno == EPIPE || errno == ECONNRESET
+               ? end_with(kClosed)
+               : end_with("does not take messages (" + std::string(vhost_request_name(message.request)) + ")");
   }
   if (is_question || acknowledges_) {
     owe(message.request);
@@ -194,7 +200,7 @@ Status VhostBackend::receive() {
       return {};
     }
     if (count <= 0) {
-      return end_with("has closed the connection");
+      return end_with(kClosed);
     }
     if ((parts.msg_flags & MSG_CTRUNC) != 0) {
       return end_with("sent descriptors where none belong");
