@@ -19,13 +19,18 @@ namespace wisp {
 
 class CpuidPrefetch {
  public:
+  CpuidPrefetch() = default;
+  /// The thread knows where this is.
+  CpuidPrefetch(const CpuidPrefetch&) = delete;
+  CpuidPrefetch& operator=(const CpuidPrefetch&) = delete;
+
   /// Without a thread or KVM there is no table, and take() finds out why.
   void start();
   Result<std::vector<kvm_cpuid_entry2>> take(const KvmSystem& system);
 
  private:
-  Thread thread_;
   std::optional<std::vector<kvm_cpuid_entry2>> table_;  ///< the thread's until it is joined
+  Thread thread_;                                       ///< last: joined before the table goes
 };
 
 }  // namespace wisp
