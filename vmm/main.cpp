@@ -114,9 +114,10 @@ class Monitor final : public EventHandler {
 
  private:
   Status prepare() {
+    // First of all: what is opened before could get the number of a descriptor that is not there.
+    auto inherited = WISP_TRY(claim_inherited(options_.inherited));
     (void)WISP_TRY(open_trace());
     trace::phase("process");
-    auto inherited = WISP_TRY(claim_inherited(options_.inherited));
     (void)WISP_TRY(configure_logger());
     WISP_LOG(Info, "Running wisp v%s", kWispVersion);
     harden();

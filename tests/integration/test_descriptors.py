@@ -337,6 +337,10 @@ class Refusals(Machine):
             with self.subTest(word=word), Clone(("--inherit-fd", word)) as vm:
                 self.assertNotEqual(vm.wait_exit(), 0)
                 self.assertIn(text, vm.output())
+        # What the monitor opens itself never passes for one that was inherited.
+        with Clone(("--inherit-fd", "disk=3", "--trace", "trace", "--metrics-path", "metrics")) as vm:
+            self.assertEqual(vm.wait_exit(), 1)
+            self.assertIn("disk=3 names no open descriptor", vm.output())
         with Clone(("--inherit-fd", "a=0x4", "--inherit-fd", "a=5")) as vm:
             self.assertNotEqual(vm.wait_exit(), 0)
 
