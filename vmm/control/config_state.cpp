@@ -282,6 +282,17 @@ std::vector<T> get_list(StateReader& in, Status& status, T (*get)(StateReader&, 
   return values;
 }
 
+/// A second device of the same id would take the first one's place, and whatever a load has put there.
+template <typename T>
+Status check_ids(StateReader& in, const std::vector<T>& values, std::string T::*id) {
+  for (auto each = values.begin(); each != values.end(); ++each) {
+    const bool is_there_before =
+        std::any_of(values.begin(), each, [&](const T& other) { return other.*id == (*each).*id; });
+    (void)WISP_TRY(in.check(!is_there_before, "two devices of a kind with the same id"));
+  }
+  return {};
+}
+
 }  // namespace
 
 void save_config(const FullConfig& config, StateWriter& out) {
@@ -313,6 +324,9 @@ Result<FullConfig> restore_config(StateReader& in) {
   config.mmds = get_optional<MmdsConfig>(in, [&](StateReader& from) { return get_mmds(from, status); });
   (void)WISP_TRY(std::move(status));
   (void)WISP_TRY(in.finish());
+  (void)WISP_TRY(check_ids(in, config.drives, &DriveConfig::drive_id));
+  (void)WISP_TRY(check_ids(in, config.network_interfaces, &NetConfig::iface_id));
+  (void)WISP_TRY(check_ids(in, config.pmem, &PmemConfig::id));
   return config;
 }
 
