@@ -143,7 +143,10 @@ std::optional<ExitCode> run_snapshot_command(Words words, const DescribeConfig& 
       return finish(command.run(rest.subspan(1)));
     }
   }
-  std::fputs("Error: give `wisp snapshot describe STATE`, `check STATE` or `merge BASE DIFF`; see --help\n", stderr);
+  std::fputs(
+      "Error: give `wisp snapshot describe STATE`, `check STATE`, `edit STATE CHANGE...` or "
+      "`merge BASE DIFF`; see --help\n",
+      stderr);
   return ExitCode::ArgumentParsing;
 }
 
