@@ -34,6 +34,12 @@ StreamIo received(ssize_t count) {
 }  // namespace
 
 VsockStream VsockStream::connect(std::string_view uds_path, std::uint32_t port) {
+  // A listener in the abstract namespace has no path to derive one from; "_<port>" would be a file of the directory
+  // that we happen to run in.
+  if (uds_path.empty()) {
+    errno = ENOENT;
+    return {};
+  }
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   char* const end = address.sun_path + sizeof(address.sun_path) - 1;  // the last byte stays NUL

@@ -35,7 +35,8 @@ class VsockStream {
  public:
   VsockStream() = default;
   explicit VsockStream(Fd socket) : socket_(std::move(socket)) {}
-  /// Connects to `<uds_path>_<port>`; not valid() and errno when nobody listens there or its backlog is full.
+  /// Connects to `<uds_path>_<port>`; not valid() and errno when nobody listens there, its backlog is full, or the path
+  /// is empty.
   static VsockStream connect(std::string_view uds_path, std::uint32_t port);
 
   bool valid() const { return socket_.valid(); }
