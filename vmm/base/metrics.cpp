@@ -154,20 +154,25 @@ void MetricsRegistry::visit(const std::function<void(const std::string&, std::sp
     return instance;
   };
   const std::lock_guard lock(mutex_);
-  for (const Group& group : groups_) {
-    if (!group.kind.empty()) {
+  for (auto at = groups_.begin(); at != groups_.end(); ++at) {
+    const std::string& kind = at->is_kind ? at->name : at->kind;
+    // The instances of a kind come with the kind, or with the first of them when it has no sum.
+    const auto shows_kind = [&](const Group& before) {
+      return before.kind == kind || (before.is_kind && before.name == kind);
+    };
+    if (!at->kind.empty() && std::any_of(groups_.begin(), at, shows_kind)) {
       continue;
     }
     std::vector<Instance> instances;
-    if (!group.is_kind) {
-      instances.push_back(instance_of(group, ""));
+    if (kind.empty()) {
+      instances.push_back(instance_of(*at, ""));
     }
     for (const Group& other : groups_) {
-      if (group.is_kind && other.kind == group.name) {
-        instances.push_back(instance_of(other, other.name.substr(group.name.size() + 1)));
+      if (!kind.empty() && other.kind == kind) {
+        instances.push_back(instance_of(other, other.name.substr(kind.size() + 1)));
       }
     }
-    visitor(group.name, instances);
+    visitor(kind.empty() ? at->name : kind, instances);
   }
 }
 

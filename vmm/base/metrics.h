@@ -75,7 +75,7 @@ class MetricsRegistry {
   /// in the order of adding.
   void add_group(std::string name, std::vector<MetricField> fields);
   /// Adds one instance of a kind of device. It is rendered as "<kind>_<id>", and the kind itself, a group added before
-  /// with add_kind(), as the sum over its instances.
+  /// with add_kind(), as the sum over its instances. A kind that has present values, and so no sum, is not added.
   void add_kind(std::string kind, std::vector<MetricField> zero_fields);
   void add_instance(const std::string& kind, const std::string& id, std::vector<MetricField> fields);
 

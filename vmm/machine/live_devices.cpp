@@ -76,7 +76,7 @@ void LiveDevices::register_in(MetricsRegistry& registry) const {
     registry.add_instance("block", drive->drive_id(), block_metric_fields(drive->metrics()));
   }
   for (const VhostUserBlockDevice* drive : vhost_drives_) {
-    registry.add_group("vhost_user_block_" + drive->drive_id(), vhost_user_block_metric_fields(drive->metrics()));
+    registry.add_instance("vhost_user_block", drive->drive_id(), vhost_user_block_metric_fields(drive->metrics()));
   }
   for (const NetDevice* net : nets_) {
     registry.add_instance("net", net->iface_id(), net_metric_fields(net->metrics()));

@@ -56,6 +56,23 @@ TEST_CASE("instances of a kind are one family with an id each, and the kind's su
   CHECK(page.find("# TYPE wisp_block_read counter") == page.rfind("# TYPE wisp_block_read counter"));
 }
 
+// Ids have letters that names of metrics must not have.
+TEST_CASE("instances of a kind without a sum are one family, too, and their ids stay out of its name") {
+  MetricsRegistry registry;
+  Counter fails;
+  Gauge time_us;
+  fails.add(2);
+  registry.add_instance("vhost_user_block", "\xc3\xa9", {{"activate_fails", &fails}, {"init_time_us", &time_us}});
+  registry.add_instance("vhost_user_block", "b", {{"activate_fails", &fails}, {"init_time_us", &time_us}});
+  const std::string page = openmetrics_text(registry, {});
+  CHECK(has_line(page, "wisp_vhost_user_block_activate_fails_total{id=\"\xc3\xa9\"} 2"));
+  CHECK(has_line(page, "wisp_vhost_user_block_activate_fails_total{id=\"b\"} 2"));
+  CHECK(has_line(page, "# TYPE wisp_vhost_user_block_init_time_seconds gauge"));
+  const std::string type = "# TYPE wisp_vhost_user_block_activate_fails counter";
+  CHECK(page.find(type) == page.rfind(type));
+  CHECK(registry.render_flush("", Histograms::Hidden).find("\"vhost_user_block_b\":{") != std::string::npos);
+}
+
 TEST_CASE("a latency becomes a histogram whose buckets add up, the longest ones in the last") {
   MetricsRegistry registry;
   LatencyAggregate reads;
