@@ -18,6 +18,7 @@
 #include "api/config_file.h"
 #include "api/metrics.h"
 #include "api/metrics_page.h"
+#include "api/seccomp_source.h"
 #include "api/server.h"
 #include "jailer/seccomp/filters.h"
 #include "vmm/base/arguments.h"
@@ -34,6 +35,7 @@
 #include "vmm/cli/options.h"
 #include "vmm/cli/process.h"
 #include "vmm/cli/run_options.h"
+#include "vmm/cli/seccomp_command.h"
 #include "vmm/cli/snapshot_commands.h"
 #include "vmm/cli/syscall_fault.h"
 #include "vmm/control/controller.h"
@@ -120,8 +122,8 @@ class Monitor final : public EventHandler {
     trace::phase("process");
     (void)WISP_TRY(configure_logger());
     WISP_LOG(Info, "Running wisp v%s", kWispVersion);
-    harden();
-    choose_filters();
+    (void)WISP_TRY(harden());
+    (void)WISP_TRY(choose_filters());
     signals_ = WISP_TRY(install_signal_handlers(metrics_.signals, RawTerminal::restore));
     reserve_descriptor_table();
     loop_ = WISP_TRY(EventLoop::create());
@@ -153,6 +155,18 @@ class Monitor final : public EventHandler {
     return {};
   }
 
+  /// The custom filters are read later, but the file is one of the command line.
+  PathRules path_rules() const {
+    PathRules rules{options_.allowed_folders, {}, options_.api == ApiUse::On ? options_.api_socket : ""};
+    for (const auto& each : {options_.config_file, options_.metadata_file, options_.metrics_path,
+                             options_.logger.log_path, options_.seccomp_filter}) {
+      if (each) {
+        rules.files.push_back(*each);
+      }
+    }
+    return rules;
+  }
+
   Status open_trace() {
     if (!options_.trace_file) {
       return {};
@@ -164,25 +178,32 @@ class Monitor final : public EventHandler {
     return trace::open(*options_.trace_file, beginning);
   }
 
-  void harden() {
-    const HardeningReport report = harden_process();
+  Status harden() {
+    const HardeningReport report = WISP_TRY(harden_process(path_rules()));
     for (const std::string& each : report.missing) {
       WISP_LOG(Warn, "This kernel has no %s; wisp runs without it.", each.c_str());
     }
     WISP_LOG(Debug, "Landlock ABI %d is in force.", report.landlock_abi);
     facts_.landlock_abi = report.landlock_abi;
+    return {};
   }
 
-  void choose_filters() {
+  Status choose_filters() {
+    if (options_.seccomp_filter) {
+      custom_filters_ = WISP_TRY(seccomp::read_filter_file(*options_.seccomp_filter));
+    }
     if (options_.seccomp == SeccompUse::Off || !kFiltersFitThisBuild) {
       WISP_LOG(Warn,
                "There are no system call filters: a guest that breaks wisp can ask the host's kernel for anything.");
-      return;
+      return {};
     }
-    seccomp::use(seccomp::FilterSet::built_in());
+    seccomp::use(options_.seccomp_filter
+                     ? seccomp::FilterSet::custom(custom_filters_, seccomp::IUnderstandThisRemovesContainment{})
+                     : seccomp::FilterSet::built_in());
     facts_.filters = SystemCallFilters::On;
     current_ = this;
     set_last_words([] { current_->speak_last_words(); });
+    return {};
   }
 
   void speak_last_words() {
@@ -257,7 +278,11 @@ class Monitor final : public EventHandler {
     for (Command& command : std::move(commands).value().commands) {
       (void)WISP_TRY(submit_and_expect_success(std::move(command), configuring));
     }
-    return submit_and_expect_success(InstanceStart{}, starting);
+    (void)WISP_TRY(submit_and_expect_success(InstanceStart{}, starting));
+    if (options_.api == ApiUse::Off && !close_file_system()) {  // there is nobody who could name another file
+      WISP_LOG(Debug, "Without Landlock this kernel lets wisp open files that it does not need any more.");
+    }
+    return {};
   }
 
   Status submit_and_expect_success(Command command, const char* prefix) {
@@ -323,6 +348,7 @@ class Monitor final : public EventHandler {
   static inline Monitor* current_ = nullptr;
 
   Options options_;
+  seccomp::FilterMap custom_filters_;
   std::uint64_t main_ns_;
   ExitCode exit_code_ = ExitCode::GenericError;
   ProcessFacts facts_;
@@ -358,6 +384,9 @@ ExitCode main_with(std::span<char* const> words, std::string_view called_as) {
   const std::string_view command = words.empty() ? "" : words[0];
   if (command == "doctor") {
     return run_doctor_command(words.subspan(1), api::doctor_report_json);
+  }
+  if (command == "seccomp") {
+    return run_seccomp_command(words.subspan(1), api::compile_seccomp_source);
   }
   auto parsed = command == "run" ? parse_run_options(words.subspan(1)) : parse_options(words);
   if (!parsed.ok()) {

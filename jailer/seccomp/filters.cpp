@@ -43,11 +43,17 @@ FilterSet FilterSet::built_in() {
   return set;
 }
 
-FilterSet FilterSet::custom(Program loop, Program api, Program vcpu, IUnderstandThisRemovesContainment /*token*/) {
+FilterSet FilterSet::custom(const FilterMap& filters, IUnderstandThisRemovesContainment /*token*/) {
+  const auto program = [&](const char* name) {
+    const auto found = filters.find(name);
+    return found == filters.end() ? Program() : Program(found->second);
+  };
   FilterSet set;
-  set.programs_[static_cast<std::size_t>(ThreadKind::Loop)] = loop;
-  set.programs_[static_cast<std::size_t>(ThreadKind::Api)] = api;
-  set.programs_[static_cast<std::size_t>(ThreadKind::Vcpu)] = vcpu;
+  set.programs_[static_cast<std::size_t>(ThreadKind::Setup)] = program("setup");
+  set.programs_[static_cast<std::size_t>(ThreadKind::Loop)] = program("vmm");
+  set.programs_[static_cast<std::size_t>(ThreadKind::Api)] = program("api");
+  set.programs_[static_cast<std::size_t>(ThreadKind::Vcpu)] = program("vcpu");
+  set.programs_[static_cast<std::size_t>(ThreadKind::Guard)] = program(filters.contains("guard") ? "guard" : "vmm");
   return set;
 }
 

@@ -4,7 +4,7 @@
 //   confine_this_thread(ThreadKind::Api);    // (vmm/base/confinement.h) installs the thread's filter
 //
 // The programs are made at build time from a readable policy (jailer/seccomp/policy) or come from a file of the
-// operator's (custom.h). Installing one is a single system call.
+// operator's (filter_file.h). Installing one is a single system call.
 #pragma once
 
 #include <linux/filter.h>
@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "jailer/seccomp/filter_file.h"
 #include "vmm/base/confinement.h"
 
 namespace wisp::seccomp {
@@ -27,8 +28,9 @@ class FilterSet {
  public:
   static FilterSet built_in();
   static FilterSet disabled(IUnderstandThisRemovesContainment /*token*/) { return {}; }
-  /// The operator's own. The main thread is unfiltered until the machine is built, as in the reference.
-  static FilterSet custom(Program loop, Program api, Program vcpu, IUnderstandThisRemovesContainment token);
+  /// The operator's own. Without a program "setup" the main thread is unfiltered until the machine is built, as in the
+  /// reference; without a program "guard" that thread gets the one of "vmm".
+  static FilterSet custom(const FilterMap& filters, IUnderstandThisRemovesContainment token);
 
   Program of(ThreadKind kind) const { return programs_[static_cast<std::size_t>(kind)]; }
 

@@ -1,6 +1,5 @@
 # The monitor's system call filters. A small host program compiles the policy with libseccomp at build time into plain
 # arrays, so that the monitor needs no library and installs a filter with one call.
-set(WISP_SECCOMP_WITHOUT "" CACHE STRING "Number of one rule to leave out of the policy (scripts/seccomp-audit)")
 
 pkg_check_modules(libseccomp REQUIRED libseccomp>=2.5)
 find_library(LIBSECCOMP_LIBRARY seccomp REQUIRED)
@@ -16,7 +15,7 @@ endforeach()
 set(WISP_SECCOMP_FILTERS ${CMAKE_BINARY_DIR}/seccomp/built_in.cpp)
 add_custom_command(OUTPUT ${WISP_SECCOMP_FILTERS}
   COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/seccomp
-  COMMAND seccomp_policy emit ${WISP_SECCOMP_FILTERS} "${WISP_SECCOMP_WITHOUT}"
+  COMMAND seccomp_policy emit ${WISP_SECCOMP_FILTERS}
   DEPENDS seccomp_policy VERBATIM)
 
 wisp_library(wisp_seccomp jailer/seccomp wisp_base)

@@ -33,7 +33,7 @@ DEFAULT_TRANSCRIPTS = os.path.join(os.path.dirname(REPOSITORY), "shared", "refer
 KNOWN_DIFFERENCES = os.path.join(HERE, "known_differences.txt")
 
 # What wisp does not have yet. A sequence that names one of these and does not pass waits.
-MISSING_FLAGS = {"--enable-pci", "--seccomp-filter"}
+MISSING_FLAGS = {"--enable-pci"}
 CLONE_NEWNET = 0x40000000
 
 

@@ -2,6 +2,7 @@
 //
 //   seccomp_probe KIND CALL [ARGUMENT...]   makes the call in a confined thread of that kind; exit 0: it went through
 //   seccomp_probe hardening                 no filters: one line "name errno" for each forbidden act
+//   seccomp_probe paths FOLDER              the same with --allow-path FOLDER, which holds a file named "file"
 //
 // seccomp_test.py judges what comes out.
 #include <fcntl.h>
@@ -94,7 +95,7 @@ int try_hardening() {
   address.sin_port = htons(9);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const int tcp = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const HardeningReport report = harden_process();
+  const HardeningReport report = harden_process({}).value();
   std::printf("landlock_abi %d\nmissing %zu\n", report.landlock_abi, report.missing.size());
   std::printf("no_new_privs %d\ndumpable %d\n", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), ::prctl(PR_GET_DUMPABLE));
   rlimit core{};
@@ -118,9 +119,48 @@ int try_hardening() {
   return 0;
 }
 
+void tell_opening(const char* name, const std::string& path, int flags) {
+  const int file = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+  tell(name, file);
+  (void)::close(file);
+}
+
+/// From a thread that began after the restriction.
+void* try_opening(void* argument) {
+  const std::string folder = *static_cast<std::string*>(argument);
+  tell_opening("thread_inside", folder + "/file", O_RDONLY);
+  tell_opening("thread_passwd", "/etc/passwd", O_RDONLY);
+  return nullptr;
+}
+
+int try_paths(std::string folder) {
+  const auto report = harden_process({{folder}, {}, ""});
+  if (!report.ok()) {
+    std::printf("refused 1\n");
+    return 0;
+  }
+  tell_opening("inside", folder + "/file", O_RDWR);
+  tell_opening("make_inside", folder + "/new", O_RDWR | O_CREAT | O_EXCL);
+  tell("remove_inside", ::unlink((folder + "/new").c_str()));
+  tell_opening("passwd", "/etc/passwd", O_RDONLY);
+  tell_opening("by_dots", folder + "/../../../../../../etc/passwd", O_RDONLY);
+  tell_opening("by_link", folder + "/link", O_RDONLY);
+  tell_opening("make_outside", folder + "/../outside", O_RDWR | O_CREAT);
+  tell_opening("truncate_outside", "/dev/null", O_WRONLY | O_TRUNC);
+  pthread_t thread{};
+  (void)::pthread_create(&thread, nullptr, try_opening, &folder);
+  (void)::pthread_join(thread, nullptr);
+  std::printf("closed %d\n", close_file_system() ? 1 : 0);
+  tell_opening("inside_after_closing", folder + "/file", O_RDONLY);
+  return 0;
+}
+
 int main_with(int argc, char** argv) {
   if (argc == 2 && std::string(argv[1]) == "hardening") {
     return try_hardening();
+  }
+  if (argc == 3 && std::string(argv[1]) == "paths") {
+    return try_paths(argv[2]);
   }
   static Act act;
   for (const ThreadKind kind :

@@ -12,14 +12,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+from jailed import Jails  # noqa: E402
 from monitor import Monitor  # noqa: E402
 
 WISP, PROBE, GUESTS = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(3))
 KINDS = ("setup", "vmm", "api", "vcpu", "guard")
 BAD_SYSCALL = 148
+Jails.usable(WISP)  # temporary files of the tests lie where a jailed monitor sees them
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_PRIVATE, MAP_ANONYMOUS = 2, 0x20
@@ -153,6 +156,24 @@ class Hardening(unittest.TestCase):
             self.assertEqual(found["signal_parent"], errno.EPERM)
 
 
+    def test_only_files_below_the_allowed_folder_can_be_opened_by_any_later_thread(self):
+        with tempfile.TemporaryDirectory() as folder:
+            inside = pathlib.Path(folder) / "inside"
+            inside.mkdir()
+            (inside / "file").write_text("x")
+            (inside / "link").symlink_to("/etc/passwd")
+            output = subprocess.run([PROBE, "paths", inside], capture_output=True, text=True, timeout=30).stdout
+        found = {name: int(value) for name, value in map(str.split, output.splitlines())}
+        if found.get("refused"):
+            self.skipTest("this kernel lacks Landlock; --allow-path is refused")
+        for name in ("inside", "make_inside", "remove_inside", "thread_inside"):
+            self.assertEqual(found[name], 0, name)
+        for name in ("passwd", "by_dots", "by_link", "make_outside", "truncate_outside", "thread_passwd",
+                     "inside_after_closing"):
+            self.assertEqual(found[name], errno.EACCES, name)
+        self.assertEqual(found["closed"], 1)
+
+
 def task_fields(pid):
     """For every thread: its name and the fields of its status."""
     found = []
@@ -160,6 +181,18 @@ def task_fields(pid):
         lines = (task / "status").read_text().splitlines()
         found.append({key: value.strip() for key, _, value in (line.partition(":") for line in lines)})
     return found
+
+
+def settled(pid, vcpus, filters):
+    """The same once every vCPU's thread has confined itself, which the answer to the start does not wait for."""
+    deadline = time.monotonic() + 20
+    while True:
+        tasks = task_fields(pid)
+        ready = [task for task in tasks if task["Name"].startswith("fc_vcpu ") and task["Seccomp"] == "2"
+                 and task.get("Seccomp_filters", str(filters)) == str(filters)]
+        if len(ready) == vcpus or time.monotonic() > deadline:
+            return tasks
+        time.sleep(0.005)
 
 
 @unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "no /dev/kvm")
@@ -175,11 +208,13 @@ class RealMonitor(unittest.TestCase):
         before = task_fields(vm.process.pid)
         self.assertEqual({task["Seccomp"] for task in before}, {"2"})
         vm.start()
-        after = {task["Name"]: task for task in task_fields(vm.process.pid)}
+        after = {task["Name"]: task for task in settled(vm.process.pid, vcpus=2, filters=2)}
         self.assertEqual({task["Seccomp"] for task in after.values()}, {"2"})
         self.assertEqual({task["NoNewPrivs"] for task in after.values()}, {"1"})
-        if "Seccomp_filters" in after[WISP.name[:15]]:
-            self.assertEqual(after[WISP.name[:15]]["Seccomp_filters"], "2")
+        if "Seccomp_filters" in after["wisp_api"]:
+            # By number: a thread that is being started still has the name of the one that starts it.
+            main = next(task for task in task_fields(vm.process.pid) if task["Pid"] == str(vm.process.pid))
+            self.assertEqual(main["Seccomp_filters"], "2")
             self.assertEqual(after["fc_vcpu 0"]["Seccomp_filters"], "2")
             self.assertEqual(after["wisp_api"]["Seccomp_filters"], "1")
 
@@ -205,6 +240,154 @@ class RealMonitor(unittest.TestCase):
         self.assertEqual(vm.call("PUT", "/actions", {"action_type": "FlushMetrics"}).status, 204)
         for line in metrics.read_text().splitlines():
             self.assertEqual(json.loads(line)["seccomp"]["num_faults"], 0)
+
+
+@unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "no /dev/kvm")
+class Paths(unittest.TestCase):
+    """The real monitor with --allow-path: live updates and snapshots work below the folder and nowhere else."""
+
+    def setUp(self):
+        top = tempfile.TemporaryDirectory(prefix="wisp-paths-")
+        self.addCleanup(top.cleanup)
+        self.inside, self.outside = pathlib.Path(top.name) / "inside", pathlib.Path(top.name) / "outside"
+        for folder in (self.inside, self.outside):
+            folder.mkdir()
+            for name in ("disk", "other"):
+                (folder / name).write_bytes(bytes(65536))
+        (self.inside / "kernel").write_bytes((GUESTS / "idle").read_bytes())
+
+    def start(self, *arguments, api=True):
+        vm = Monitor(WISP, ["--allow-path", self.inside, *arguments], api=api)
+        self.addCleanup(vm.__exit__)
+        if api:
+            vm.connect().close()
+        if "needs Landlock" in vm.output():
+            self.skipTest(vm.output())
+        return vm
+
+    def refused(self, vm, method, path, body):
+        answer = vm.call(method, path, body)
+        self.assertEqual(answer.status, 400, answer)
+        self.assertIn("Permission denied", answer.body)
+
+    def test_every_request_that_names_a_file_works_inside_and_is_refused_outside(self):
+        vm = self.start()
+        drive = {"drive_id": "d", "is_root_device": False}
+        snapshot = {"snapshot_type": "Full"}
+        for folder, call in ((self.outside, self.refused), (self.inside, self.accepted)):
+            call(vm, "PUT", "/logger", {"log_path": str(folder / "log")})
+            call(vm, "PUT", "/metrics", {"metrics_path": str(folder / "metrics")})
+            call(vm, "PUT", "/drives/d", {**drive, "path_on_host": str(folder / "disk")})
+        self.refused(vm, "PUT", "/boot-source", {"kernel_image_path": str(GUESTS / "idle")})
+        vm.put("/pmem/p", {"id": "p", "path_on_host": str(self.inside / "other"), "read_only": True})
+        vm.put("/vsock", {"guest_cid": 3, "uds_path": str(self.inside / "vsock")})
+        vm.configure(self.inside / "kernel")
+        vm.start()
+        for folder, call in ((self.outside, self.refused), (self.inside, self.accepted)):
+            call(vm, "PATCH", "/drives/d", {"drive_id": "d", "path_on_host": str(folder / "other")})
+        vm.patch("/vm", {"state": "Paused"})
+        for folder, call in ((self.outside, self.refused), (self.inside, self.accepted)):
+            call(vm, "PUT", "/snapshot/create", {**snapshot, "snapshot_path": str(folder / "state"),
+                                                 "mem_file_path": str(folder / "memory")})
+        self.assertEqual(sorted(each.name for each in self.outside.iterdir()), ["disk", "other"])
+        vm.process.kill()
+        vm.process.wait()
+        (self.inside / "vsock").unlink()
+        load = {"snapshot_path": str(self.inside / "state"), "resume_vm": True,
+                "mem_backend": {"backend_type": "File", "backend_path": str(self.inside / "memory")}}
+        self.accepted(self.start(), "PUT", "/snapshot/load", load)
+
+    def accepted(self, vm, method, path, body):
+        answer = vm.call(method, path, body)
+        self.assertEqual(answer.status, 204, answer)
+
+    def test_the_vsock_socket_is_made_inside_only(self):
+        vm = self.start()
+        self.refused(vm, "PUT", "/vsock", {"guest_cid": 3, "uds_path": str(self.outside / "vsock")})
+        self.assertFalse((self.outside / "vsock").exists())
+
+    def test_files_of_the_command_line_may_lie_anywhere(self):
+        config = self.outside / "config.json"
+        config.write_text(json.dumps({"boot-source": {"kernel_image_path": str(self.inside / "kernel")}, "drives": [],
+                                      "machine-config": {"vcpu_count": 1, "mem_size_mib": 64}}))
+        (self.outside / "metrics").touch()
+        vm = self.start("--config-file", config, "--metrics-path", self.outside / "metrics")
+        self.assertEqual(vm.call("GET", "/").json()["state"], "Running")
+
+    def test_a_folder_that_does_not_exist_is_refused_at_the_start(self):
+        with Monitor(WISP, ["--allow-path", self.inside / "none"]) as vm:
+            self.assertEqual(vm.wait_exit(), 1)
+            self.assertIn("cannot allow the folder", vm.output())
+
+    def test_without_an_api_a_machine_runs_with_the_file_system_closed(self):
+        config = self.inside / "config.json"
+        config.write_text(json.dumps({"boot-source": {"kernel_image_path": str(GUESTS / "counter"),
+                                                      "boot_args": "console=ttyS0"}, "drives": [],
+                                      "machine-config": {"vcpu_count": 1, "mem_size_mib": 64}}))
+        with Monitor(WISP, ["--no-api", "--config-file", config], api=False) as vm:
+            vm.wait_for("0")
+            self.assertIsNone(vm.process.poll())
+
+
+ALLOW_ALL = {"default_action": "allow", "filter_action": "trap", "filter": []}
+TRAP_KVM_RUN = {"default_action": "allow", "filter_action": "trap", "filter": [
+    {"syscall": "ioctl", "args": [{"index": 1, "type": "dword", "op": "eq", "val": KVM_RUN}]}]}
+TRAP_EVENTFD = {"default_action": "allow", "filter_action": "trap", "filter": [{"syscall": "eventfd2"}]}
+
+
+@unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "no /dev/kvm")
+class Custom(unittest.TestCase):
+    """Filters of the operator's, from a file."""
+
+    def start(self, **categories):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        source, compiled = (pathlib.Path(folder.name) / name for name in ("filters.json", "filters"))
+        source.write_text(json.dumps({name: categories.get(name, ALLOW_ALL)
+                                      for name in ("vmm", "api", "vcpu", *categories)}))
+        subprocess.run([WISP, "seccomp", "compile", source, compiled], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([WISP, "seccomp", "check", compiled], check=True, stdout=subprocess.DEVNULL)
+        vm = Monitor(WISP, ["--seccomp-filter", compiled])
+        self.addCleanup(vm.__exit__)
+        vm.configure(GUESTS / "idle")
+        return vm
+
+    def test_each_thread_has_the_filter_of_its_category(self):
+        vm = self.start()
+        before = {task["Name"]: task["Seccomp"] for task in task_fields(vm.process.pid)}
+        self.assertEqual((before[WISP.name[:15]], before["wisp_api"]), ("0", "2"), "as in the reference")
+        vm.start()
+        # KVM's own thread in the kernel began while the main thread was not filtered yet.
+        ours = [task for task in settled(vm.process.pid, vcpus=1, filters=1) if not task["Name"].startswith("kvm-")]
+        self.assertEqual({task["Seccomp"] for task in ours}, {"2"})
+
+    def test_a_setup_category_confines_the_main_thread_from_the_beginning(self):
+        vm = self.start(setup=ALLOW_ALL)
+        self.assertEqual({task["Seccomp"] for task in task_fields(vm.process.pid)}, {"2"})
+
+    def test_a_call_that_they_refuse_ends_the_process_with_its_reason(self):
+        vm = self.start(vcpu=TRAP_KVM_RUN)
+        vm.call("PUT", "/actions", {"action_type": "InstanceStart"})
+        self.assertEqual(vm.wait_exit(), BAD_SYSCALL)
+        self.assertIn("a thread of kind 'vcpu' made the forbidden system call 16 (ioctl", vm.output())
+
+    def test_the_setup_category_refuses_too(self):
+        vm = self.start(setup=TRAP_EVENTFD)
+        with self.assertRaises((ConnectionError, OSError)):
+            vm.start()
+        self.assertEqual(vm.wait_exit(), BAD_SYSCALL)
+        self.assertIn("a thread of kind 'setup' made the forbidden system call", vm.output())
+
+    def test_a_file_that_is_not_compiled_or_damaged_is_refused_before_the_socket_is_made(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "filters"
+            for contents, text in ((b"{}", "is not compiled"), (b"", "ends early"), (b"\x03" * 99, "is not usable"),
+                                   (bytes(100_001), "exceeds limit of 100000")):
+                path.write_bytes(contents)
+                with Monitor(WISP, ["--seccomp-filter", path]) as vm:
+                    self.assertEqual(vm.wait_exit(), 1)
+                    self.assertIn(text, vm.output())
+                    self.assertFalse(os.path.exists(vm.socket_path))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fails when the tables of docs/seccomp.md are not those of the policy. Usage: seccomp_page.py POLICY_PROGRAM PAGE [--write]"""
+"""Fails when the tables of docs/seccomp-table.md are not those of the policy. Usage: seccomp_page.py POLICY_PROGRAM PAGE [--write]"""
 import pathlib
 import subprocess
 import sys

@@ -4,13 +4,15 @@
 //
 // No privileges by exec, not dumpable, no core file, no memory that is or becomes executable, sealed code and
 // constants, and Landlock: no file is ever executed, no device, folder, link or FIFO made, no TCP connection, no
-// abstract socket and no signal outside, device ioctls only on KVM, TAP and userfault nodes. Which files may be opened
-// is not restricted by Landlock: which of them a later request names is only known then. That is the jail's part
-// (docs/jailer.md).
+// abstract socket and no signal outside, device ioctls only on KVM, TAP and userfault nodes; on request, no file
+// outside the folders that the operator names (landlock.h).
 #pragma once
 
 #include <string>
 #include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/cli/landlock.h"
 
 namespace wisp {
 
@@ -19,6 +21,7 @@ struct HardeningReport {
   std::vector<std::string> missing;  ///< what this kernel cannot do
 };
 
-HardeningReport harden_process();
+/// An Error only when `paths` ask for a restriction that this kernel cannot do, or name what is not there.
+Result<HardeningReport> harden_process(const PathRules& paths);
 
 }  // namespace wisp

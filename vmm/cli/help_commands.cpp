@@ -9,6 +9,7 @@
 #include "vmm/cli/doctor_command.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/run_options.h"
+#include "vmm/cli/seccomp_command.h"
 #include "vmm/cli/snapshot_commands.h"
 
 namespace wisp {
@@ -26,6 +27,7 @@ constexpr std::array kHelpWords = {
     ManualWord{"run", nullptr, "wisp run"},
     ManualWord{"doctor", nullptr, "wisp doctor"},
     ManualWord{"snapshot", nullptr, "wisp snapshot"},
+    ManualWord{"seccomp", nullptr, "wisp seccomp"},
     ManualWord{"completion", nullptr, "wisp completion"},
     ManualWord{"help", nullptr, "wisp help"},
     ManualWord{"wisp", nullptr, "the monitor's own options"},
@@ -131,8 +133,8 @@ constinit const ManualPage kCompletionPage{.program = "wisp",
                                            .see_also = kSeeAlso};
 
 Pages all_pages() {
-  static constexpr std::array kPages = {&kWispPage,       &kRunPage,  &kDoctorPage, &kSnapshotPage,
-                                        &kCompletionPage, &kHelpPage, &kJailerPage};
+  static constexpr std::array kPages = {&kWispPage,    &kRunPage,        &kDoctorPage, &kSnapshotPage,
+                                        &kSeccompPage, &kCompletionPage, &kHelpPage,   &kJailerPage};
   return kPages;
 }
 

@@ -17,6 +17,13 @@ namespace {
 using enum ArgumentKind;
 
 constexpr std::array kSpecs = {
+    ArgumentSpec{.name = "allow-path",
+                 .kind = RepeatedValue,
+                 .value_name = "DIRPATH",
+                 .help = "What requests and the configuration file name must lie below this folder; repeatable. Needs "
+                         "Landlock in the kernel.",
+                 .fallback = "none, any file may be named",
+                 .example = "/srv/vm1"},
     ArgumentSpec{.name = "api-sock",
                  .kind = Value,
                  .value_name = "PATH",
@@ -121,9 +128,9 @@ constexpr std::array kSpecs = {
     ArgumentSpec{.name = "seccomp-filter",
                  .kind = Value,
                  .value_name = "PATH",
-                 .help = "Is refused: this version has no custom filters.",
+                 .help = "System call filters of your own, as `wisp seccomp compile` makes them.",
                  .fallback = "the built-in filters",
-                 .example = "filters.bpf"},
+                 .example = "filters"},
     ArgumentSpec{.name = "show-level", .help = "Shows the level in every log line."},
     ArgumentSpec{.name = "show-log-origin", .help = "Shows source file and line in every log line."},
     ArgumentSpec{.name = "snapshot-version", .help = "Prints the version of the snapshot format, and ends."},
@@ -164,6 +171,7 @@ constexpr std::array kCommands = {
     ManualWord{"run", "--kernel PATH ...", "Boots a kernel and a root file system to a console."},
     ManualWord{"doctor", nullptr, "Checks whether this host can run machines, and says what to change."},
     ManualWord{"snapshot", "describe|check|edit|merge ...", "Looks at the files of a snapshot, edits and merges them."},
+    ManualWord{"seccomp", "compile|check ...", "Makes filter files for --seccomp-filter, and checks them."},
     ManualWord{"completion", "bash|zsh|fish", "Prints the shell's completion for wisp and wisp-jailer."},
     ManualWord{"help", "[COMMAND]", "Prints the help of a command, or its manual page."},
 };
@@ -181,10 +189,10 @@ constexpr std::array kExits = {
     ManualExit{"152", "a value on the command line means nothing (--level)"},
     ManualExit{"153", "the command line was wrong"},
 };
-constexpr std::array kSeeAlso = {"wisp-run(1)",        "wisp-doctor(1)", "wisp-snapshot(1)",
+constexpr std::array kSeeAlso = {"wisp-run(1)",        "wisp-doctor(1)", "wisp-snapshot(1)", "wisp-seccomp(1)",
                                  "wisp-completion(1)", "wisp-help(1)",   "wisp-jailer(8)"};
 
-constexpr std::array kUnsupported = {"enable-pci", "seccomp-filter"};
+constexpr std::array kUnsupported = {"enable-pci"};
 
 struct LevelName {
   const char* name;
@@ -250,6 +258,8 @@ OptionsResult interpret(const Arguments& arguments) {
   options.api_socket = arguments.value("api-sock").value_or(options.api_socket);
   options.api = arguments.has("no-api") ? ApiUse::Off : ApiUse::On;
   options.seccomp = arguments.has("no-seccomp") ? SeccompUse::Off : SeccompUse::On;
+  options.allowed_folders = arguments.values("allow-path");
+  options.seccomp_filter = arguments.value("seccomp-filter");
   options.config_file = arguments.value("config-file");
   options.metrics_path = arguments.value("metrics-path");
   options.trace_file = arguments.value("trace");

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "vmm/base/exit_code.h"
 #include "vmm/base/manual.h"
@@ -34,6 +35,8 @@ struct Options {
   std::string api_socket = kDefaultApiSocket;
   ApiUse api = ApiUse::On;
   SeccompUse seccomp = SeccompUse::On;
+  std::vector<std::string> allowed_folders;   ///< none: everywhere
+  std::optional<std::string> seccomp_filter;  ///< never together with SeccompUse::Off
   std::optional<std::string> config_file;
   LoggerConfig logger;
   std::optional<std::string> metrics_path;

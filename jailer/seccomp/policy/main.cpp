@@ -1,8 +1,9 @@
 // Compiles the policy with libseccomp at build time; never part of the monitor.
 //
-//   seccomp_policy emit FILE [RULE]   the filters as C++ arrays, without rule number RULE (scripts/seccomp-audit)
-//   seccomp_policy rules              one numbered line a rule
-//   seccomp_policy table              the tables of docs/seccomp.md
+//   seccomp_policy emit FILE               the filters as C++ arrays
+//   seccomp_policy split FOLDER [RULE...]  one FOLDER/KIND.bpf a thread kind, without these rules
+//   (scripts/seccomp-audit) seccomp_policy rules                   one numbered line a rule seccomp_policy table the
+//   tables of docs/seccomp-table.md
 #include <linux/filter.h>
 #include <seccomp.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +25,6 @@
 namespace wisp::seccomp {
 namespace {
 
-constexpr std::size_t kNoRule = static_cast<std::size_t>(-1);
 constexpr int kHighestCallNumber = 511;
 constexpr std::uint32_t kBinaryTree = 2;
 
@@ -68,13 +69,13 @@ std::vector<sock_filter> export_program(const Context& context) {
 }
 
 /// Other architectures and the x32 numbers are not even looked at: killed.
-std::vector<sock_filter> compile(ThreadKind kind, std::size_t left_out) {
+std::vector<sock_filter> compile(ThreadKind kind, const std::set<std::size_t>& left_out) {
   const Context context(::seccomp_init(SCMP_ACT_TRAP));
   (void)::seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   (void)::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree);
   for (std::size_t index = 0; index < rules().size(); ++index) {
     const Rule& rule = rules()[index];
-    if (index != left_out && applies(rule, kind)) {
+    if (!left_out.contains(index) && applies(rule, kind)) {
       add(context, SCMP_ACT_ALLOW, rule.call, rule.conditions);
     }
   }
@@ -110,7 +111,7 @@ void emit_names(std::FILE* out) {
   std::fprintf(out, "    ;\n\nconstexpr std::uint16_t kCallNamePositions[] = {%s};\n\n", positions.c_str());
 }
 
-int emit(const char* path, std::size_t left_out) {
+int emit(const char* path) {
   std::FILE* out = std::fopen(path, "w");
   if (out == nullptr) {
     fail("write", path, errno);
@@ -118,11 +119,11 @@ int emit(const char* path, std::size_t left_out) {
   std::fprintf(out,
                "// Made by seccomp_policy from jailer/seccomp/policy/policy.cpp.\n#include <linux/filter.h>\n\n"
                "#include \"jailer/seccomp/built_in.h\"\n\nnamespace wisp::seccomp {\nnamespace {\n\n");
-  emit_program(out, "kSetupProgram", compile(ThreadKind::Setup, left_out));
-  emit_program(out, "kLoopProgram", compile(ThreadKind::Loop, left_out));
-  emit_program(out, "kApiProgram", compile(ThreadKind::Api, left_out));
-  emit_program(out, "kVcpuProgram", compile(ThreadKind::Vcpu, left_out));
-  emit_program(out, "kGuardProgram", compile(ThreadKind::Guard, left_out));
+  emit_program(out, "kSetupProgram", compile(ThreadKind::Setup, {}));
+  emit_program(out, "kLoopProgram", compile(ThreadKind::Loop, {}));
+  emit_program(out, "kApiProgram", compile(ThreadKind::Api, {}));
+  emit_program(out, "kVcpuProgram", compile(ThreadKind::Vcpu, {}));
+  emit_program(out, "kGuardProgram", compile(ThreadKind::Guard, {}));
   emit_names(out);
   std::fprintf(out,
                "}  // namespace\n\n"
@@ -135,10 +136,31 @@ int emit(const char* path, std::size_t left_out) {
   return std::fclose(out) == 0 ? 0 : 1;
 }
 
+int split(const std::string& folder, const std::set<std::size_t>& left_out) {
+  for (const ThreadKind kind :
+       {ThreadKind::Setup, ThreadKind::Loop, ThreadKind::Api, ThreadKind::Vcpu, ThreadKind::Guard}) {
+    const std::string path = folder + "/" + to_string(kind) + ".bpf";
+    const auto program = compile(kind, left_out);
+    std::FILE* out = std::fopen(path.c_str(), "w");
+    if (out == nullptr || std::fwrite(program.data(), sizeof(sock_filter), program.size(), out) != program.size() ||
+        std::fclose(out) != 0) {
+      fail("write", path.c_str(), errno);
+    }
+  }
+  return 0;
+}
+
 int main_with(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   if (command == "emit" && argc > 2) {
-    return emit(argv[2], argc > 3 && argv[3][0] != '\0' ? std::strtoul(argv[3], nullptr, 10) : kNoRule);
+    return emit(argv[2]);
+  }
+  if (command == "split" && argc > 2) {
+    std::set<std::size_t> left_out;
+    for (int index = 3; index < argc; ++index) {
+      left_out.insert(std::strtoul(argv[index], nullptr, 10));
+    }
+    return split(argv[2], left_out);
   }
   if (command == "rules") {
     print_rules();
@@ -148,7 +170,7 @@ int main_with(int argc, char** argv) {
     print_tables();
     return 0;
   }
-  std::fprintf(stderr, "usage: seccomp_policy emit FILE [RULE] | rules | table\n");
+  std::fprintf(stderr, "usage: seccomp_policy emit FILE | split FOLDER [RULE...] | rules | table\n");
   return 1;
 }
 
