@@ -2,13 +2,20 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
 
+from jailed import Jail, Jails
+
 PATIENCE_S = 60
+
+
+def guests_beside(wisp):
+    return wisp.parent / "guests"
 
 
 class Answer:
@@ -54,9 +61,18 @@ def request(connection, method, path, body=None, descriptors=()):
 
 
 class Monitor:
-    """`with Monitor(wisp) as vm:` — the process is killed and its directory removed at the end."""
+    """`with Monitor(wisp) as vm:` — the process is killed and its directory removed at the end.
 
-    def __init__(self, wisp, arguments=(), stdin=subprocess.DEVNULL, api=True, launcher=(), pass_fds=()):
+    Jailed wherever that is possible (jailed.py); a test that cannot be says so with jailed=False and its reason.
+    """
+
+    def __init__(self, wisp, arguments=(), stdin=subprocess.DEVNULL, api=True, jailed=True, launcher=(),
+                 pass_fds=()):
+        wisp = pathlib.Path(wisp).resolve()
+        # A jailer hands no descriptor on, and what it starts is the monitor and no launcher.
+        jailed = jailed and not launcher and not pass_fds
+        if jailed:
+            Jails.usable(wisp)  # decides where temporary files are
         self._temporary = tempfile.TemporaryDirectory(prefix="wisp-test-")
         self.directory = pathlib.Path(self._temporary.name)
         self.socket_path = str(self.directory / "api.sock")
@@ -66,7 +82,19 @@ class Monitor:
         # The log would cut the guest's lines on the standard output, so it has a file of its own where nothing else is asked.
         if "--log-path" not in arguments and "--config-file" not in arguments:
             arguments += ["--log-path", str(self.log_path)]
-        words = [*map(str, launcher), str(wisp), *(["--api-sock", self.socket_path] if api else []), *arguments]
+        words = [*(["--api-sock", self.socket_path] if api else []), *arguments]
+        # scripts/seccomp-audit: another policy for every monitor, and who was refused what.
+        self._faults = os.environ.get("WISP_TEST_FAULTS")
+        if self._faults and "--seccomp-filter" not in words and "--no-seccomp" not in words:
+            words += ["--seccomp-filter", shutil.copy(os.environ["WISP_TEST_SECCOMP_FILTER"], self.directory)]
+        self._jail = None
+        if jailed and Jails.usable(wisp):
+            self._jail = Jail(wisp, guests_beside(wisp), words, self.directory)
+            words = self._jail.words
+        else:
+            words = [*map(str, launcher), str(wisp), *words]
+        # Where the monitor's relative paths begin.
+        self.working_directory = self._jail.root if self._jail else self.directory
         self._output = open(self.output_path, "wb")
         self.process = subprocess.Popen(words, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT,
                                         cwd=self.directory, pass_fds=pass_fds)
@@ -78,7 +106,12 @@ class Monitor:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+        if self._faults and "forbidden system call" in self.output():
+            with open(self._faults, "a", encoding="utf-8") as file:
+                file.write(self.output())
         self._output.close()
+        if self._jail:
+            self._jail.close()
         if self._connection:
             self._connection.close()
         self._temporary.cleanup()

@@ -5,12 +5,15 @@ import os
 import socket
 import struct
 
+import jailed
+
 CLONE_NEWNET = 0x40000000
-TUNSETIFF, TUNSETPERSIST = 0x400454CA, 0x400454CB
+TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x1000, 0x4000
 IFF_UP, IFF_RUNNING = 0x1, 0x40
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8914
 
+TAP_OWNER = jailed.UID  # root may open it anyway
 HOST, GUEST = "10.77.0.1", "10.77.0.2"
 HOST6, GUEST6 = "fd77::1", "fd77::2"
 RTM_NEWNEIGH, NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 28, 1, 4, 0x400
@@ -38,6 +41,7 @@ def make_tap(name, address=HOST):
     """A persistent TAP with an address of 24 bits of network, up."""
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH14x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+    fcntl.ioctl(tap, TUNSETOWNER, TAP_OWNER)
     fcntl.ioctl(tap, TUNSETPERSIST, 1)
     os.close(tap)
     # The host asks nothing by itself: a frame that the test did not send would be one more for the guest.

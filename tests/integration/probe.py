@@ -11,6 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from jailed import Jails  # noqa: E402
 from monitor import Monitor  # noqa: E402
 
 WISP = GUESTS = None
@@ -27,6 +28,7 @@ def run_tests(prepare=None):
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("SKIP: /dev/kvm cannot be opened here, so no guest can run")
         sys.exit(77)
+    Jails.usable(WISP)
     refusal = prepare() if prepare else None
     if refusal:
         print(f"SKIP: {refusal}")
@@ -40,9 +42,10 @@ class Probe(Monitor):
     `devices` maps API paths to bodies; the machine is started and the guest up when the block is entered.
     """
 
-    def __init__(self, guest, devices=None, boot_args="", arguments=(), launcher=(), pass_fds=(), **machine):
+    def __init__(self, guest, devices=None, boot_args="", arguments=(), jailed=True, launcher=(), pass_fds=(),
+                 **machine):
         read_end, self._orders = os.pipe()
-        super().__init__(WISP, arguments, stdin=read_end, launcher=launcher, pass_fds=pass_fds)
+        super().__init__(WISP, arguments, stdin=read_end, jailed=jailed, launcher=launcher, pass_fds=pass_fds)
         os.close(read_end)
         self._seen = 0
         self._guest, self._devices, self._boot_args, self._machine = guest, devices or {}, boot_args, machine

@@ -346,6 +346,8 @@ class Refusals(Machine):
 
 
 class Edit(Machine):
+    """The clones are not jailed: an edited state file belongs to who edited it, here root."""
+
     def edit(self, *changes):
         return subprocess.run([probe.WISP, "snapshot", "edit", self.files.state, *changes], capture_output=True, text=True)
 
@@ -360,7 +362,7 @@ class Edit(Machine):
         done = self.edit(f"drive.d={moved}/disk", f"pmem.p={moved}/pmem", f"vsock={moved}/v.sock")
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
         self.assertEqual(self.files.state.stat().st_mode & 0o777, 0o640)
-        with Clone() as vm:
+        with Clone(jailed=False) as vm:
             self.assert_loaded(vm.load(self.files))
             self.assertEqual(vm.call("GET", "/vm/config").json()["drives"][0]["path_on_host"], f"{moved}/disk")
             self.assertIn("sum=", vm.order("read 3"))
@@ -373,9 +375,9 @@ class Edit(Machine):
         self.capture_machine()
         self.assertEqual(self.edit("drive.d=").returncode, 0)
         os.unlink(self.home / "v.sock")
-        with Clone() as vm:
+        with Clone(jailed=False) as vm:
             self.assert_refused(vm.load(self.files), "drive 'd' was given as a descriptor when it was captured")
-        with Clone() as vm:
+        with Clone(jailed=False) as vm:
             self.assert_loaded(vm.load(self.files, drive_overrides=[
                 {"id": "d", "path_on_host": str(self.home / "disk")}]))
             vm.finish()

@@ -329,7 +329,7 @@ class Pause(unittest.TestCase):
 
     def start_echo(self, vm):
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(vm.directory / "v.sock_1234"))
+        listener.bind(str(vm.working_directory / "v.sock_1234"))
         listener.listen()
 
         def echo():

@@ -11,6 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from jailed import Jails  # noqa: E402
 from monitor import Monitor, drive, make_disk, request  # noqa: E402
 
 WISP = GUESTS = None
@@ -395,6 +396,7 @@ class Process(unittest.TestCase):
 
 if __name__ == "__main__":
     WISP, GUESTS = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    Jails.usable(WISP)  # before the first temporary file
     del sys.argv[1:3]
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("SKIP: /dev/kvm cannot be opened here, so no guest can run")

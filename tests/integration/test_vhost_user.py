@@ -108,6 +108,7 @@ class Right(Lane):
     def test_memory_is_shared_by_guest_addresses_in_files_that_cannot_be_cut(self):
         backend = self.backend()
         with self.probe(memory_mib=64) as vm:
+            wait_until(lambda: backend.maps, "the memory table")  # the guest may be up before the driver is
             self.assertEqual([(guest, user, size) for guest, user, size, _, _ in backend.regions], [(0, 0, 64 << 20)])
             _, file = backend.maps[0]
             for size in (4096, 65 << 20):

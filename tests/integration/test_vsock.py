@@ -22,7 +22,7 @@ class VsockProbe(Probe):
         super().__init__("vsock_probe", vsock(), **machine)
 
     def path(self, port=None):
-        return str(self.directory / "v.sock") + (f"_{port}" if port is not None else "")
+        return str(self.working_directory / "v.sock") + (f"_{port}" if port is not None else "")
 
     def connect_to_guest(self, port=52):
         """A connection from a host program; what `CONNECT` is answered with has been read."""
