@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -99,6 +100,14 @@ def wait_until(condition, what):
         if time.monotonic() > deadline:
             raise AssertionError(f"no {what} within {PATIENCE_S} s")
         time.sleep(0.002)
+
+
+def socket_to(path):
+    """A connection to an API socket that may not be there yet."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE_S)
+    wait_until(lambda: connection.connect_ex(str(path)) == 0, f"listening socket {path}")
+    return connection
 
 
 def end(pid):
