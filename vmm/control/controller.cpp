@@ -89,6 +89,10 @@ void VmController::carry_out(Pending pending) {
     pending.done(std::move(allowed).error());
     return;
   }
+  if (load_failed_ && allowed_phase(pending.command) != Allowed::Always) {
+    pending.done(Error(ErrorCode::WrongState, "A snapshot could not be loaded; this process ends. Start another one."));
+    return;
+  }
   boot_configured_ = boot_configured_ || blocks_load(pending.command);
   if (std::holds_alternative<PauseVm>(pending.command) && state_ == VmState::Running) {
     pause(std::move(pending.done));

@@ -133,9 +133,10 @@ class VmController final : public CommandPort {
   VmState state_ = VmState::NotStarted;
   std::deque<Pending> queue_;
   bool busy_ = false;
-  /// Something that only a boot needs was asked for; a snapshot cannot be loaded any more.
   CpuidPrefetch cpuid_;
+  /// Something that only a boot needs was asked for; a snapshot cannot be loaded any more.
   bool boot_configured_ = false;
+  bool load_failed_ = false;  ///< the process ends with the next turns of the loop
   std::unique_ptr<PeriodicTimer> metrics_timer_;
   std::unique_ptr<PeriodicTimer> trim_timer_;
   std::unique_ptr<Vm> vm_;

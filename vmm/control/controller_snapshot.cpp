@@ -78,7 +78,9 @@ Result<Reply> VmController::on(LoadSnapshot& command) {
   Status loaded = load_snapshot(command.config, pool);
   metrics_.latencies_us.vmm_load_snapshot.set(watch.elapsed_us());
   if (!loaded.ok()) {
-    // Half of a machine is none: the process ends once the client has its answer.
+    // Half of a machine is none: the process ends once the client has its answer. What is queued meanwhile must not
+    // start it.
+    load_failed_ = true;
     loop_.post([this] { on_end_(ExitCode::GenericError); });
   }
   return reply_or_prefix(std::move(loaded), "Load snapshot error: ");
