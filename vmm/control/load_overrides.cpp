@@ -6,8 +6,12 @@
 #include <cerrno>
 #include <vector>
 
+#include "vmm/base/uninterrupted.h"
+
 namespace wisp {
 namespace {
+
+constexpr std::size_t kReadStepBytes = std::size_t{64} * 1024;
 
 /// What the two kinds of access to a list of devices need to know of its entries.
 template <typename Entry>
@@ -164,13 +168,13 @@ Result<std::string> read_text(const HostResource& file, const std::string& objec
   } else {
     fd = WISP_TRY(open_data_file(object, name, Access::ReadOnly, FileKind::Regular));
   }
-  std::string text(limit_bytes + 1, '\0');
+  // Memory follows what is there: the limit is the operator's and may be larger than any host.
+  std::string text;
   std::size_t filled = 0;
-  while (filled < text.size()) {
-    const ssize_t got = ::pread(fd.raw(), text.data() + filled, text.size() - filled, static_cast<off_t>(filled));
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
+  while (filled <= limit_bytes) {
+    text.resize(filled + std::min(kReadStepBytes, limit_bytes - filled) + 1);
+    const ssize_t got = uninterrupted(
+        [&] { return ::pread(fd.raw(), text.data() + filled, text.size() - filled, static_cast<off_t>(filled)); });
     if (got < 0) {
       return Error::host(errno, "cannot read the " + object + " '" + name + "'");
     }
