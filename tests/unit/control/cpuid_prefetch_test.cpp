@@ -4,6 +4,7 @@
 #include <type_traits>
 
 namespace wisp {
+
 // The address and thread sanitizers see a thread that writes its table when the table is gone.
 TEST_CASE("a prefetch that nobody takes waits for its thread before its table goes") {
   for (int turn = 0; turn < 20; ++turn) {
