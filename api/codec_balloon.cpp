@@ -8,7 +8,7 @@
 namespace wisp::api {
 namespace {
 
-/// In the order of BalloonStat.
+/// Indexed by the tag.
 constexpr std::array<const char*, kBalloonStatCount> kStatNames = {
     "swap_in",          "swap_out",    "major_faults",        "minor_faults",     "free_memory", "total_memory",
     "available_memory", "disk_caches", "hugetlb_allocations", "hugetlb_failures", "oom_kill",    "alloc_stall",

@@ -33,8 +33,6 @@ class JsonWriter {
   JsonWriter& optional_number(const std::optional<T>& value) {
     return value ? number(*value) : null();
   }
-  /// JSON that is already written.
-  JsonWriter& verbatim(std::string_view json) { return raw(json); }
 
   std::string take() { return std::exchange(out_, {}); }
 

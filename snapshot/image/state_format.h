@@ -27,9 +27,8 @@ struct SnapshotVersion {
 };
 inline constexpr SnapshotVersion kSnapshotVersion{1, 1, 0};
 
-/// ELF's machine numbers.
+/// ELF's machine number.
 inline constexpr std::uint16_t kArchX86_64 = 62;
-inline constexpr std::uint16_t kArchAarch64 = 183;
 inline constexpr std::uint16_t kOwnArch = kArchX86_64;
 
 inline constexpr std::size_t kMaxStateFileBytes = 10'000'000;

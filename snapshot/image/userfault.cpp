@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -223,11 +222,6 @@ GuestMemory UserfaultMemory::take_memory() {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Seeing it go.
-
-bool handler_is_gone(FdRef handler_socket) {
-  pollfd look{.fd = handler_socket.raw(), .events = POLLRDHUP, .revents = 0};
-  return ::poll(&look, 1, 0) > 0;
-}
 
 Result<std::unique_ptr<HandlerWatch>> HandlerWatch::create(EventLoop& loop, FdRef handler_socket,
                                                            std::function<void()> gone) {

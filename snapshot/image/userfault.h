@@ -68,9 +68,6 @@ class UserfaultMemory {
   std::optional<GuestMemory> memory_;
 };
 
-/// The handler has closed its end of the connection, or its process has ended.
-bool handler_is_gone(FdRef handler_socket);
-
 /// Calls back once, on the loop's thread, when the handler is gone. It wakes up for nothing else.
 class HandlerWatch final : public EventHandler {
  public:

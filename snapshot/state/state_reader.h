@@ -31,7 +31,6 @@ class StateReader {
   /// Exactly destination.size() bytes; zeros after a failure.
   void raw(std::span<std::byte> destination);
 
-  std::size_t remaining_bytes() const { return rest_.size(); }
   /// Fails when something could not be read so far, or when `holds` is false: "section 'net0': <rule>".
   Status check(bool holds, std::string_view rule);
   /// check(), and nothing may be left over.

@@ -129,12 +129,6 @@ void MmioTransport::finish_reset() {
   rendezvous_.notify_all();
 }
 
-void MmioTransport::release_waiters() {
-  const std::lock_guard lock(rendezvous_mutex_);
-  waiters_released_ = true;
-  rendezvous_.notify_all();
-}
-
 void MmioTransport::on_queue_event(std::size_t index) {
   if (life_ != DeviceLife::Active || pace_ == Pace::Quiesced || !live_queues_[index]) {
     return;  // activation and resume look at every live queue anyway

@@ -88,9 +88,6 @@ class MmioTransport final : public BusDevice, public TransportSignals {
   /// Into a transport that was just made, after the device's own restore(). Leaves it quiesced: resume() is to follow.
   Status restore(StateReader& in);
 
-  /// The loop will not run any more: a vCPU that waits for a reset stops waiting, now and later. Any thread.
-  void release_waiters();
-
   const TransportMetrics& metrics() const { return metrics_; }
 
   // TransportSignals
@@ -191,7 +188,6 @@ class MmioTransport final : public BusDevice, public TransportSignals {
   std::mutex rendezvous_mutex_;
   std::condition_variable rendezvous_;
   std::uint64_t resets_done_ = 0;
-  bool waiters_released_ = false;
 };
 
 }  // namespace wisp

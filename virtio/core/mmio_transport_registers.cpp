@@ -229,7 +229,7 @@ void MmioTransport::reset_from_driver() {
   // Replaces an activation that the loop has not taken yet.
   handover_.store(Handover::Reset, std::memory_order_release);
   handover_bell_->ring();
-  rendezvous_.wait(lock, [&] { return resets_done_ != before || waiters_released_; });
+  rendezvous_.wait(lock, [&] { return resets_done_ != before; });
   clear_registers();
 }
 

@@ -44,7 +44,6 @@ class TxBufferPool {
   std::uint16_t lend();
   void give_back(std::uint16_t index);
   std::byte* at(std::uint16_t index) const { return base_ + std::size_t{index} * kVsockBufferBytes; }
-  std::size_t lent_count() const { return lent_count_; }
 
  private:
   static constexpr std::size_t kWordBits = 64;

@@ -18,25 +18,7 @@ struct BalloonConfig {
   bool free_page_reporting = false;
 };
 
-/// The tags of virtio 1.2 section 5.5.6.4 and those that Linux added since, in the order of their numbers.
-enum class BalloonStat : std::uint8_t {
-  SwapIn,
-  SwapOut,
-  MajorFaults,
-  MinorFaults,
-  FreeMemory,
-  TotalMemory,
-  AvailableMemory,
-  DiskCaches,
-  HugetlbAllocations,
-  HugetlbFailures,
-  OomKill,
-  AllocStall,
-  AsyncScan,
-  DirectScan,
-  AsyncReclaim,
-  DirectReclaim
-};
+/// The tags of virtio 1.2 section 5.5.6.4 and those that Linux added since.
 inline constexpr std::size_t kBalloonStatCount = 16;
 
 struct BalloonStatistics {
@@ -44,7 +26,7 @@ struct BalloonStatistics {
   std::uint64_t actual_pages = 0;
   std::uint64_t target_mib = 0;
   std::uint64_t actual_mib = 0;
-  /// Indexed by BalloonStat; absent: the guest never sent it.
+  /// Indexed by the tag; absent: the guest never sent it.
   std::array<std::optional<std::uint64_t>, kBalloonStatCount> guest{};
 };
 

@@ -100,10 +100,6 @@ Result<std::vector<kvm_cpuid_entry2>> KvmSystem::supported_cpuid() const {
   return table.entries();
 }
 
-bool KvmSystem::has_capability(int capability) const {
-  return ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, capability) > 0;
-}
-
 std::uint32_t KvmSystem::max_vcpus() const {
   return static_cast<std::uint32_t>(std::max(0, ::ioctl(fd_.raw(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS)));
 }

@@ -25,7 +25,6 @@ class KvmSystem {
   Result<std::vector<kvm_cpuid_entry2>> supported_cpuid() const;
   /// The MSRs that belong to a vCPU's state (saved_msrs.h).
   Result<std::vector<std::uint32_t>> saved_msr_indices() const;
-  bool has_capability(int capability) const;
   /// How many vCPUs one machine can have, as KVM says.
   std::uint32_t max_vcpus() const;
 

@@ -11,7 +11,6 @@
 
 namespace wisp {
 
-inline constexpr std::uint64_t kBootTimerSizeBytes = 0x1000;
 inline constexpr std::uint8_t kBootTimerMark = 123;
 
 /// Wall-clock time (monotonic) and the process's CPU time.

@@ -60,7 +60,6 @@ class DeviceManager {
   void save(StateFileWriter& out) const;
   /// Into devices that were just made. They stay quiesced.
   Status restore(const StateFile& state);
-  std::size_t virtio_count() const { return transports_.size(); }
 
   // Loop thread: pause and resume.
   void quiesce();

@@ -39,10 +39,6 @@ bool BlockMap::all_set(std::size_t first, std::size_t count) const {
   return count_set(first, count) == count;
 }
 
-bool BlockMap::none_set(std::size_t first, std::size_t count) const {
-  return count_set(first, count) == 0;
-}
-
 std::size_t BlockMap::count_set(std::size_t first, std::size_t count) const {
   std::size_t total = 0;
   visit_words(first, count, [&](const std::atomic<std::uint64_t>& word, std::uint64_t mask) {

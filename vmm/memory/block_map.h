@@ -22,7 +22,6 @@ class BlockMap {
 
   // [first, first + count) lies inside the map (asserted) and is not empty.
   bool all_set(std::size_t first, std::size_t count) const;
-  bool none_set(std::size_t first, std::size_t count) const;
   std::size_t count_set(std::size_t first, std::size_t count) const;
   void set(std::size_t first, std::size_t count);
   void clear(std::size_t first, std::size_t count);

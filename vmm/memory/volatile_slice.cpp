@@ -60,10 +60,6 @@ std::uint16_t ReadableSlice::load_acquire_u16(std::size_t offset) const {
   return std::atomic_ref(aligned_word<std::uint16_t>(host_, size_bytes_, offset)).load(std::memory_order_acquire);
 }
 
-std::uint32_t ReadableSlice::load_acquire_u32(std::size_t offset) const {
-  return std::atomic_ref(aligned_word<std::uint32_t>(host_, size_bytes_, offset)).load(std::memory_order_acquire);
-}
-
 iovec ReadableSlice::lend_iovec(KernelIoKey /*key*/) const {
   return {host_, size_bytes_};
 }

@@ -56,7 +56,6 @@ class ReadableSlice {
   /// Loads with acquire order; offset must be aligned to the width and inside the slice (asserted: callers check layout
   /// once).
   std::uint16_t load_acquire_u16(std::size_t offset) const;
-  std::uint32_t load_acquire_u32(std::size_t offset) const;
   iovec lend_iovec(KernelIoKey) const;
 
  protected:

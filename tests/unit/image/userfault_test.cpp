@@ -260,13 +260,11 @@ TEST_CASE("A handler that closes its end is told once, on the loop") {
   handler.say("junk");  // not what a handler does; it is no hang-up
   loop.value()->run_once(0);
   CHECK(told == 0);
-  CHECK_FALSE(handler_is_gone(source.handler_socket()));
 
   handler.hang_up();
   loop.value()->run_once(-1);
   loop.value()->run_once(0);
   CHECK(told == 1);
-  CHECK(handler_is_gone(source.handler_socket()));
 }
 
 TEST_CASE(

@@ -274,20 +274,6 @@ TEST_CASE("a hundred resets and re-initialisations work") {
   CHECK(rig.driver.status() == 0xf);
 }
 
-TEST_CASE("a vCPU that waits for a loop that ends is released") {
-  TransportRig rig;
-  rig.start();
-  rig.device->in_flight = 1;
-  std::thread vcpu([&] { rig.driver.reset(); });
-  while (rig.device->quiesces == 0) {
-    rig.loop.settle();
-  }
-  rig.transport->release_waiters();
-  vcpu.join();
-  rig.device->in_flight = 0;
-  CHECK(rig.driver.status() == 0);
-}
-
 // Pause.
 
 TEST_CASE("a quiesced device is not kicked, and finds the work when it resumes") {
