@@ -19,7 +19,8 @@ CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PT_INTERP = 3
-PATH_FLAGS = ("--log-path", "--metrics-path", "--config-file", "--metadata", "--seccomp-filter", "--trace")
+PATH_FLAGS = ("--log-path", "--metrics-path", "--config-file", "--metadata", "--seccomp-filter", "--trace",
+              "--metrics-sock")
 
 libc = ctypes.CDLL(None, use_errno=True)
 numbers = itertools.count(1)
