@@ -327,6 +327,7 @@ Status VmController::start_machine() {
   }
   adopt_machine(std::move(vm).value());
   let_run();
+  vm_->wait_until_confined();
   (void)metrics_sink_.flush();
   return {};
 }

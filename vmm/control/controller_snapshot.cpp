@@ -129,6 +129,7 @@ Status VmController::load_snapshot(const SnapshotLoadConfig& load, DescriptorPoo
   } else {
     loop_.post(trace::write);
   }
+  vm_->wait_until_confined();
   (void)metrics_sink_.flush();
   return {};
 }

@@ -68,6 +68,10 @@ Status Vcpu::start() {
   return {};
 }
 
+void Vcpu::wait_until_confined() const {
+  confined_.wait(0, std::memory_order_acquire);
+}
+
 void Vcpu::set_wish(Wish wish) {
   const std::uint32_t count = wish_word_.load(std::memory_order_relaxed) & ~kWishMask;
   wish_word_.store((count + kWishStep) | static_cast<std::uint32_t>(wish), std::memory_order_release);
@@ -106,6 +110,8 @@ void Vcpu::thread_main() {
   (void)::pthread_setname_np(::pthread_self(), name);
   log::set_thread_name("vcpu");
   confine_this_thread(ThreadKind::Vcpu);
+  confined_.store(1, std::memory_order_release);  // partner: wait_until_confined()
+  confined_.notify_one();
   wish_word_.wait(static_cast<std::uint32_t>(Wish::Park), std::memory_order_acquire);
   while (park() == Wish::Run) {
     trace::guest_entered();

@@ -48,6 +48,8 @@ class Vcpu {
   static void install_kick_handler();
 
   Status start();
+  /// Waits until the thread runs under its filters.
+  void wait_until_confined() const;
   void resume();
   void request_pause();
   /// Ends the thread and joins it; used by the destructor too.
@@ -80,6 +82,7 @@ class Vcpu {
   const Bus& mmio_;
   VcpuMetrics& metrics_;
   VcpuObserver& observer_;
+  std::atomic<std::uint32_t> confined_ = 0;  ///< 1 once the thread is; a word, because threads wait for it
   std::atomic<std::uint32_t> wish_word_ = static_cast<std::uint32_t>(Wish::Park);
   pthread_t thread_{};
   bool started_ = false;

@@ -18,6 +18,12 @@ void Vm::resume() {
   }
 }
 
+void Vm::wait_until_confined() const {
+  for (const auto& vcpu : vcpus_) {
+    vcpu->wait_until_confined();
+  }
+}
+
 void Vm::pause(PauseDone done) {
   WISP_ASSERT(pause_step_ == PauseStep::None);
   pause_step_ = PauseStep::WaitForVcpus;

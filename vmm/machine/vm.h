@@ -106,6 +106,9 @@ class Vm final : public VcpuObserver {
   Status watch_handler();
 
   void resume();
+  /// Returns when each vCPU's thread has confined itself, which it does before it can run the guest: who is told that
+  /// the machine is there finds every thread confined.
+  void wait_until_confined() const;
   /// Only while running and not pausing already.
   void pause(PauseDone done);
   Status send_ctrl_alt_del();
