@@ -117,6 +117,23 @@ class Probe(Monitor):
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def wait_until_idle(self):
+        """Until the thread that asks KVM for its CPUID at the start, with a descriptor of its own, is gone."""
+        def is_gone():
+            names = self.thread_names()
+            return names.count("wisp") == 1 and "wisp_cpuid" not in names  # before it has its name it has the first one's
+
+        wait_until(is_gone, "the start-up thread is gone")
+
+    def thread_names(self):
+        names = []
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                names.append((task / "comm").read_text().strip())
+            except OSError:
+                pass  # ended meanwhile
+        return names
+
     def wakeups(self):
         """How often the threads of the monitor have gone to sleep, and so how often they were woken."""
         total = 0

@@ -406,6 +406,10 @@ class Leaks(Machine):
             self.assertEqual(request(client, "GET", "/").status, 200)
             return vm.descriptors()
 
+    def count_at_rest(self, vm):
+        vm.wait_until_idle()
+        return self.count(vm)
+
     def settled(self, vm, wanted):
         wait_until(lambda: self.count(vm) == wanted, f"{wanted} descriptors")
 
@@ -413,7 +417,7 @@ class Leaks(Machine):
         null = self.open("/dev/null")
         with Clone() as vm:
             self.assertEqual(vm.call("GET", "/").status, 200)
-            before = self.count(vm)
+            before = self.count_at_rest(vm)
             for method, path, body in (("GET", "/", None), ("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 64}),
                                        ("PUT", "/drives/d", drive("d", "/x")), ("PATCH", "/vm", {"state": "Paused"}),
                                        ("PUT", "/actions", {"action_type": "InstanceStart"}),
@@ -430,7 +434,7 @@ class Leaks(Machine):
     def test_hostile_clients_fill_nothing(self):
         null = self.open("/dev/null")
         with Clone() as vm:
-            before = self.count(vm)
+            before = self.count_at_rest(vm)
             for count in (MAX_DESCRIPTORS + 1, 200):
                 with vm.connect() as client:
                     socket.send_fds(client, [b"G"], [null] * count)
@@ -461,7 +465,7 @@ class Leaks(Machine):
     def test_descriptors_behind_a_faulty_request_go_with_its_connection(self):
         null = self.open("/dev/null")
         with Clone() as vm:
-            before = self.count(vm)
+            before = self.count_at_rest(vm)
             for bytes_ in (b"\0\0\0\r\n\r\n", b"BREW / HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n", b"\r\n\r\n"):
                 with vm.connect() as client:
                     socket.send_fds(client, [bytes_], [null] * 5)

@@ -255,18 +255,9 @@ class Lifecycle(unittest.TestCase):
             vm.start()
             vm.wait_for("GUEST-UP")
             time.sleep(0.5)
-
-            def wakeups():
-                total = 0
-                for task in pathlib.Path(f"/proc/{vm.process.pid}/task").iterdir():
-                    for line in (task / "status").read_text().splitlines():
-                        if line.startswith("voluntary_ctxt_switches"):
-                            total += int(line.split()[1])
-                return total
-
-            before = wakeups()
+            before = vm.wakeups()
             time.sleep(5)
-            self.assertLessEqual(wakeups() - before, 4)
+            self.assertLessEqual(vm.wakeups() - before, 4)
 
     def test_failed_start_can_be_corrected(self):
         with Monitor(WISP) as vm:
