@@ -70,7 +70,9 @@ def create(vm, folder, kind, size_bytes):
 def one_run(memory_mib, folder):
     touched_mib = TOUCHED_MIB if memory_mib >= 2 * TOUCHED_MIB + RESERVED_MIB else TOUCHED_MIB // 2
     values = {}
-    with Probe("balloon_probe", devices(folder, memory_mib), memory_mib=memory_mib, arguments=("--level", "Off")) as vm:
+    # None of these in a jail: the files are those of the bare writes, and the processes are counted from their start.
+    with Probe("balloon_probe", devices(folder, memory_mib), memory_mib=memory_mib, arguments=("--level", "Off"),
+               jailed=False) as vm:
         vm.order(f"touch {touched_mib}")
         vm.patch("/vm", {"state": "Paused"})
         values["full"], values["full_raw"], values["full_bytes"] = create(vm, folder, "Full", touched_mib << 20)
@@ -93,7 +95,7 @@ def pss_kib(pid):
 
 def capture_idle(folder):
     """The machine of which clones are made: its guest halts, as 256 busy ones would measure each other."""
-    with Probe("idle", {}, memory_mib=MEMORY_MIB[0]) as vm:
+    with Probe("idle", {}, memory_mib=MEMORY_MIB[0], jailed=False) as vm:
         vm.patch("/vm", {"state": "Paused"})
         vm.put("/snapshot/create", {"snapshot_path": os.path.join(folder, "idle.state"),
                                     "mem_file_path": os.path.join(folder, "idle.memory")})
@@ -102,7 +104,7 @@ def capture_idle(folder):
 def clones(wisp, folder, count):
     """Seconds until the last clone runs, and the proportional memory of one."""
     start = time.monotonic()
-    machines = [Monitor(wisp, ["--level", "Off"]) for _ in range(count)]
+    machines = [Monitor(wisp, ["--level", "Off"], jailed=False) for _ in range(count)]
     try:
         for vm in machines:
             vm.put("/snapshot/load", {

@@ -32,6 +32,17 @@ guest_said() { sed -n "s/^GUEST $1: //p" "$work/$name.console" | tr -d '\r' | he
 file_sum() { md5sum <"$1" | cut -d' ' -f1; }
 count_ticks() { grep -c '^GUEST tick' "$work/$name.console"; }
 
+# What the monitor's threads are doing, twice: for the reader of a failure.
+show_threads() {
+  for look in 1 2; do
+    for task in "/proc/$monitor_pid/task/"*; do
+      echo "LANE $name look $look: $(cat "$task/comm") state $(cut -d' ' -f3 "$task/stat"), ticks $(cut -d' ' -f14,15 "$task/stat")," \
+        "in $(cat "$task/wchan") $(cut -d' ' -f1-4 "$task/syscall")"
+    done
+    sleep 1
+  done
+}
+
 # file_in_image IMAGE PATH: prints a file of an ext4 image. The emulated host mounts; elsewhere debugfs needs no root.
 file_in_image() {
   if [ -x /sbin/debugfs ]; then
@@ -99,6 +110,7 @@ machine_disks() {
   if wait_for_console $boot_seconds '^GUEST up'; then
     pass kernel-up "$(grep '^GUEST up' "$work/disks.console" | tr -d '\r')"
   else
+    show_threads
     fail kernel-up "$(tail -n 3 "$work/disks.console" "$work/disks.log" | tr '\r\n' '  ')"
   fi
   wait_for_console 60 '^GUEST tick'
@@ -128,6 +140,7 @@ machine_keys() {
   if wait_for_console $boot_seconds '^GUEST waiting'; then
     pass elf-kernel-up "$(grep '^GUEST up' "$work/keys.console" | tr -d '\r')"
   else
+    show_threads
     fail elf-kernel-up "$(tail -n 3 "$work/keys.console" "$work/keys.log" | tr '\r\n' '  ')"
   fi
   api GET /vm/config

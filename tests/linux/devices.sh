@@ -17,7 +17,10 @@ lane_tool() { "$LANE_DIR/lane_tool" "$@"; }
 tell() { type_line "$*"; }
 hear() {
   # With the line's end: half of a line may be there already.
-  wait_for_console "$2" "^GUEST $1:.*$carriage_return" || echo "LANE no answer to $1"
+  wait_for_console "$2" "^GUEST $1:.*$carriage_return" || {
+    echo "LANE no answer to $1"
+    show_threads
+  }
   said=$(guest_said "$1")
 }
 ask() {
@@ -292,6 +295,7 @@ machine_devices() {
   if wait_for_console $boot_seconds '^GUEST ready'; then
     pass devices-up "$(guest_said ready)"
   else
+    show_threads
     fail devices-up "$(tail -n 3 "$work/devices.console" "$work/devices.log" | tr '\r\n' '  ')"
     stop_monitor
     return

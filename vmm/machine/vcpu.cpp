@@ -74,7 +74,9 @@ void Vcpu::wait_until_confined() const {
 
 void Vcpu::set_wish(Wish wish) {
   const std::uint32_t count = wish_word_.load(std::memory_order_relaxed) & ~kWishMask;
-  wish_word_.store((count + kWishStep) | static_cast<std::uint32_t>(wish), std::memory_order_release);
+  // In one order with the waiter's count of waiters, which notify_one() reads: a weaker store may pass that read, and the
+  // thread would sleep on.
+  wish_word_.store((count + kWishStep) | static_cast<std::uint32_t>(wish), std::memory_order_seq_cst);
   wish_word_.notify_one();
 }
 
@@ -110,7 +112,7 @@ void Vcpu::thread_main() {
   (void)::pthread_setname_np(::pthread_self(), name);
   log::set_thread_name("vcpu");
   confine_this_thread(ThreadKind::Vcpu);
-  confined_.store(1, std::memory_order_release);  // partner: wait_until_confined()
+  confined_.store(1, std::memory_order_seq_cst);  // partner: wait_until_confined(); the order as in set_wish()
   confined_.notify_one();
   wish_word_.wait(static_cast<std::uint32_t>(Wish::Park), std::memory_order_acquire);
   while (park() == Wish::Run) {
