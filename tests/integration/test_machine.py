@@ -11,6 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from hugepages import HugePages  # noqa: E402
 from jailed import Jails  # noqa: E402
 from monitor import Monitor, drive, make_disk, request  # noqa: E402
 
@@ -43,40 +44,24 @@ class Boot(unittest.TestCase):
         self.boot_and_expect("memory", ["ram 100000000 ok"], memory_mib=4096 + 64)
 
     def test_memory_of_huge_pages_takes_them_from_the_pool_and_gives_them_back(self):
-        needed, size_kib = 32, 2048
-        pool = pathlib.Path(f"/sys/kernel/mm/hugepages/hugepages-{size_kib}kB")
-        if not pool.exists():
-            self.skipTest("this host has no huge pages of 2 MiB")
-
-        def pages(which):
-            return int((pool / which).read_text())
-
-        before = pages("nr_hugepages")
-        missing = needed - (pages("free_hugepages") - pages("resv_hugepages"))
-        if missing > 0:
-            try:
-                (pool / "nr_hugepages").write_text(str(before + missing))
-            except OSError as error:
-                self.skipTest(f"{needed} free huge pages are needed, and none can be reserved: {error}")
-            self.addCleanup(lambda: (pool / "nr_hugepages").write_text(str(before)))
-            if pages("free_hugepages") - pages("resv_hugepages") < needed:
-                self.skipTest(f"the host cannot find {needed} huge pages in a row")
-        free = pages("free_hugepages")
+        needed = 32
+        pool = HugePages(self, needed)
+        free = pool.pages("free_hugepages")
         with Monitor(WISP) as vm:
             vm.put("/machine-config", {"vcpu_count": 1, "mem_size_mib": needed * 2, "huge_pages": "2M"})
             vm.put("/boot-source", {"kernel_image_path": str(guest("counter")), "boot_args": "console=ttyS0"})
             vm.start()
             vm.wait_for("count 3")
             vm.patch("/vm", {"state": "Paused"})
-            touched = vm.smaps_total("Private_Hugetlb:") // size_kib
+            touched = vm.smaps_total("Private_Hugetlb:") // HugePages.SIZE_KIB
             self.assertGreater(touched, 0)
             self.assertLess(touched, needed, "memory that the guest has not touched is taken, too")
             # All of it is promised, whether it was touched or not.
-            self.assertGreaterEqual(pages("resv_hugepages"), needed - touched)
+            self.assertGreaterEqual(pool.pages("resv_hugepages"), needed - touched)
             vm.patch("/vm", {"state": "Resumed"})
             seen = vm.output().count("count")
             vm.wait_for(f"count {seen + 3}")
-        self.assertGreaterEqual(pages("free_hugepages"), free)
+        self.assertGreaterEqual(pool.pages("free_hugepages"), free)
 
     def test_all_processors_start(self):
         for count in (1, 2, 4):

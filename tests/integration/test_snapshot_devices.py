@@ -60,6 +60,38 @@ class Generation(SnapshotTest):
         self.check(VM_CLOCK_LINE)
 
 
+class Clock(SnapshotTest):
+    """The paravirtual clock of a clone: it goes on from the capture, or jumps to now when the load asks for it."""
+
+    GAP_S, SLACK_S = 4, 1.5
+
+    def look(self, vm):
+        """The guest's clock and the host's, in seconds."""
+        return int(re.search(r"ns=(\S+)", vm.order("look")).group(1), 16) / 1e9, time.monotonic()
+
+    def test_it_goes_on_from_the_capture_or_jumps_to_now(self):
+        with Probe("clock", memory_mib=MEMORY_MIB) as vm:
+            guest, host = self.look(vm)
+            guest_later, host_later = self.look(vm)
+            self.assertAlmostEqual(guest_later - guest, host_later - host, delta=self.SLACK_S)
+            capture(vm, self.files)
+        time.sleep(self.GAP_S)
+        for jumps in (False, True):
+            with self.subTest(jumps=jumps), Clone() as clone:
+                answer = clone.load(self.files, clock_realtime=jumps)
+                if jumps and "not present in the snapshot state" in answer.body:
+                    self.skipTest("this KVM keeps no wall-clock time with its clock (no KVM_CLOCK_REALTIME)")
+                self.assert_loaded(answer)
+                guest_now, host_now = self.look(clone)
+                passed, passed_there = host_now - host_later, guest_now - guest_later
+                if jumps:
+                    self.assertAlmostEqual(passed_there, passed, delta=self.SLACK_S)
+                else:
+                    self.assertGreaterEqual(passed_there, 0, "time went back")
+                    self.assertLess(passed_there, passed - self.GAP_S + self.SLACK_S)
+                clone.finish()
+
+
 class Balloon(SnapshotTest):
     DEVICES = {"/balloon": {"amount_mib": 0, "deflate_on_oom": True, "stats_polling_interval_s": 1,
                             "free_page_hinting": True, "free_page_reporting": True}}

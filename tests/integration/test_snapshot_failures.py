@@ -15,6 +15,7 @@ import time
 import unittest
 
 import probe
+from hugepages import HugePages
 from monitor import drive, make_disk, receive_answer
 from probe import Probe, run_tests, wait_until
 from snapshots import Clone, Files, SnapshotTest, capture, counts, pause, resume
@@ -287,9 +288,9 @@ class HostileFiles(SnapshotTest):
 
 
 class PageFaultHandler(SnapshotTest):
-    def start_handler(self):
+    def start_handler(self, files=None):
         path = self.directory / "pages.sock"
-        words = [os.environ["WISP_UFFD_HANDLER"], path, self.files.memory]
+        words = [os.environ["WISP_UFFD_HANDLER"], path, (files or self.files).memory]
         handler = subprocess.Popen(words, stdout=subprocess.PIPE)
         self.addCleanup(handler.stdout.close)
         self.addCleanup(handler.wait)
@@ -328,6 +329,40 @@ class PageFaultHandler(SnapshotTest):
             numbers = counts(before + vm.output())
             self.assertEqual(numbers, list(range(len(numbers))))
             self.assertIn("The userfault handler has hung up", (vm.directory / "log").read_text())
+
+    @unittest.skipIf(HANDLER_REFUSAL, HANDLER_REFUSAL)
+    def test_memory_of_huge_pages_is_captured_as_any_other_and_comes_back_by_a_handler_only(self):
+        memory_mib = 64
+        HugePages(self, 2 * memory_mib // 2)  # the machine and a clone beside it
+        machine = {"vcpu_count": 1, "mem_size_mib": memory_mib, "huge_pages": "2M", "track_dirty_pages": True}
+        diff, full = Files(self.directory, "diff"), Files(self.directory, "full")
+        with Probe("counter", {"/machine-config": machine}) as vm:
+            wait_until(lambda: len(counts(vm.output())) > 20, "the guest counts")
+            capture(vm, self.files)
+            resume(vm)
+            self.count_on(vm, "", 40)
+            before = capture(vm, diff, "Diff")
+            vm.put("/snapshot/create", full.body())
+            self.assertLess(diff.memory.stat().st_blocks * 512, 16 << 20, "a diff holds what changed")
+            subprocess.run([probe.WISP, "snapshot", "merge", self.files.memory, diff.memory], check=True)
+            self.assertTrue(self.files.memory.read_bytes() == full.memory.read_bytes(), "merged it is not the full one")
+            with Clone() as clone:
+                self.assert_refused(clone.load(full), "Cannot restore hugetlbfs backed snapshot by mapping the memory file. "
+                                                      "Please use uffd.")
+                self.assertEqual(clone.wait_exit(), 1)
+            handler, path = self.start_handler()
+            with Clone() as clone:
+                self.assert_loaded(clone.load(full, backend="Uffd", backend_path=path, track_dirty_pages=True))
+                self.count_on(clone, before, 20)
+                self.assertGreater(clone.smaps_total("Private_Hugetlb:"), 0)
+                again = Files(self.directory, "again")
+                before += capture(clone, again)
+            self.assertEqual(handler.wait(30), 0)
+            self.assertRegex(handler.stdout.read().decode(), r"served [1-9]\d* copied")
+        handler, path = self.start_handler(again)
+        with Clone() as clone:
+            self.assert_loaded(clone.load(again, backend="Uffd", backend_path=path))
+            self.count_on(clone, before)
 
     def test_a_handler_that_is_not_there_is_a_failed_load(self):
         with Probe("counter") as vm:
