@@ -1,5 +1,5 @@
-// The paravirtual clock (Linux Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW), which Linux takes as its clock
-// source. "look" prints "clock: ns=<nanoseconds since the machine began>". "quit".
+// The paravirtual clock (Linux Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW), which Linux takes as its
+// clock source. "look" prints "clock: ns=<nanoseconds since the machine began>". "quit".
 #include "runtime/command.h"
 
 enum { SYSTEM_TIME_MSR = 0x4b564d01, ENABLED = 1 };

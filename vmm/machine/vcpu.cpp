@@ -74,8 +74,8 @@ void Vcpu::wait_until_confined() const {
 
 void Vcpu::set_wish(Wish wish) {
   const std::uint32_t count = wish_word_.load(std::memory_order_relaxed) & ~kWishMask;
-  // In one order with the waiter's count of waiters, which notify_one() reads: a weaker store may pass that read, and the
-  // thread would sleep on.
+  // In one order with the waiter's count of waiters, which notify_one() reads: a weaker store may pass that read, and
+  // the thread would sleep on.
   wish_word_.store((count + kWishStep) | static_cast<std::uint32_t>(wish), std::memory_order_seq_cst);
   wish_word_.notify_one();
 }
