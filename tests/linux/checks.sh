@@ -36,6 +36,7 @@ count_ticks() { grep -c '^GUEST tick' "$work/$name.console"; }
 show_threads() {
   for look in 1 2; do
     for task in "/proc/$monitor_pid/task/"*; do
+      [ -e "$task" ] || continue
       echo "LANE $name look $look: $(cat "$task/comm") state $(cut -d' ' -f3 "$task/stat"), ticks $(cut -d' ' -f14,15 "$task/stat")," \
         "in $(cat "$task/wchan") $(cut -d' ' -f1-4 "$task/syscall")"
     done
@@ -154,7 +155,9 @@ machine_keys() {
 machine_off() {
   small_machine off wisp.action=poweroff
   if ! wait_for_console $boot_seconds '^GUEST up'; then
-    fail poweroff "the kernel did not come up"
+    show_threads
+    fail poweroff "the kernel did not come up: $(tail -n 2 "$work/off.log" | tr '\n' ' ')"
+    stop_monitor
     return
   fi
   wait_for_exit 30
