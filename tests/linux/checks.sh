@@ -67,21 +67,25 @@ configure_disks() {
   put /drives/rootfs "{\"drive_id\": \"rootfs\", \"path_on_host\": \"$work/root.ext4\", \"is_root_device\": true, \"is_read_only\": false}"
   put /drives/fixed "{\"drive_id\": \"fixed\", \"path_on_host\": \"$work/fixed.img\", \"is_root_device\": false, \"is_read_only\": true}"
   put /drives/scratch "{\"drive_id\": \"scratch\", \"path_on_host\": \"$work/scratch.img\", \"is_root_device\": false, \"is_read_only\": false, \"cache_type\": \"Writeback\", \"io_engine\": \"Async\"}"
+  put /drives/served "{\"drive_id\": \"served\", \"socket\": \"$work/served.sock\", \"is_root_device\": false, \"cache_type\": \"Writeback\"}"
   put /network-interfaces/eth0 '{"iface_id": "eth0", "host_dev_name": "wisp1"}'
   put /mmds/config '{"version": "V1", "network_interfaces": ["eth0"]}'
   put /mmds "$metadata"
   put /actions '{"action_type": "InstanceStart"}'
-  check api-configure "$answers" ' 204 204 204 204 204 204 204 204 204'
+  check api-configure "$answers" ' 204 204 204 204 204 204 204 204 204 204'
 }
 
 check_reports() {
   check cpus "$(guest_said cpus)" 2
-  check acpi-devices "$(guest_said acpi-devices)" 4
+  check acpi-devices "$(guest_said acpi-devices)" 5
   check root-mounted "$(guest_said root) $(guest_said cmdline | grep -o 'root=/dev/vda rw')" '/dev/vda ext4 rw root=/dev/vda rw'
   check host-file "$(guest_said host-file)" "$host_file_sum"
   check read-only-drive "$(guest_said read-only-drive)" 'ro=1 refused'
   check read-only-untouched "$(file_sum "$work/fixed.img")" "$fixed_sum"
   check async-drive "$(guest_said async-drive | grep -cE '^[0-9a-f]{32}$')" 1
+  check vhost-user-read "$(guest_said served-before)" "$served_sum"
+  check vhost-user-written "$(guest_said served-drive | grep -cE '^[0-9a-f]{32}$') $(head -c 1048576 "$work/served.img" | md5sum | cut -d' ' -f1)" \
+    "1 $(guest_said served-drive)"
   check mmds-v1 "$(guest_said mmds-v1)" ami-wisp
   check async-file "$(head -c 1048576 "$work/scratch.img" | md5sum | cut -d' ' -f1)" "$(guest_said async-drive)"
 }
@@ -100,11 +104,23 @@ check_pause() {
   fi
 }
 
+# The back end's disk grows while the machine runs, after a pause that has stopped and started its queue.
+check_growth() {
+  dd if=/dev/urandom bs=64k count=16 2>/dev/null >>"$work/served.img"
+  api PATCH /drives/served '{"drive_id": "served"}'
+  type_line served
+  wait_for_console 30 '^GUEST served-grown:'
+  check vhost-user-grown "$status $(guest_said served-grown)" "204 6144 $(file_sum "$work/served.img")"
+}
+
 machine_disks() {
   cp "$LANE_DIR/root.ext4" "$work/root.ext4"
   dd if=/dev/urandom of="$work/fixed.img" bs=64k count=16 2>/dev/null
   dd if=/dev/zero of="$work/scratch.img" bs=64k count=32 2>/dev/null
   fixed_sum=$(file_sum "$work/fixed.img")
+  dd if=/dev/urandom of="$work/served.img" bs=64k count=32 2>/dev/null
+  served_sum=$(file_sum "$work/served.img")
+  "$LANE_DIR/lane_tool" vhost-disk "$work/served.sock" "$work/served.img" &
   host_file_sum=$(file_in_image "$work/root.ext4" /from-host | md5sum | cut -d' ' -f1)
   start_monitor disks
   configure_disks
@@ -113,10 +129,13 @@ machine_disks() {
   else
     show_threads
     fail kernel-up "$(tail -n 3 "$work/disks.console" "$work/disks.log" | tr '\r\n' '  ')"
+    stop_monitor
+    return
   fi
   wait_for_console 60 '^GUEST tick'
   check_reports
   check_pause
+  check_growth
   type_line 'hello from the host'
   wait_for_console 20 '^GUEST typed: hello from the host'
   check serial-input "$(guest_said typed)" 'hello from the host'
@@ -143,6 +162,8 @@ machine_keys() {
   else
     show_threads
     fail elf-kernel-up "$(tail -n 3 "$work/keys.console" "$work/keys.log" | tr '\r\n' '  ')"
+    stop_monitor
+    return
   fi
   api GET /vm/config
   check config-file "$status $(printf '%s' "$answer" | grep -o '"mem_size_mib":192')" '200 "mem_size_mib":192'

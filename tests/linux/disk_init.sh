@@ -33,6 +33,10 @@ else
   report "async-drive: differs"
 fi
 
+report "served-before: $(md5sum </dev/vdd | cut -d' ' -f1)"
+dd if=/tmp/random of=/dev/vdd bs=64k conv=fsync 2>/dev/null
+report "served-drive: $(md5sum </tmp/random | cut -d' ' -f1)"
+
 ip addr add 172.16.1.2/24 dev eth0 && ip link set eth0 up && ip route add 169.254.169.254 dev eth0
 report "mmds-v1: $(curl -s http://169.254.169.254/latest/meta-data/ami-id)"
 
@@ -46,6 +50,14 @@ report "mmds-v1: $(curl -s http://169.254.169.254/latest/meta-data/ami-id)"
 ) &
 ticker=$!
 while read -r line; do
+  case $line in
+    served)
+      while [ "$(cat /sys/block/vdd/size)" = 4096 ]; do sleep 0.1; done
+      blockdev --flushbufs /dev/vdd
+      report "served-grown: $(cat /sys/block/vdd/size) $(md5sum </dev/vdd | cut -d' ' -f1)"
+      continue
+      ;;
+  esac
   report "typed: $line"
   case $line in
     reboot)

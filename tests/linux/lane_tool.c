@@ -7,6 +7,8 @@
 //     output. Both at once, so that one transfer shows both directions and half-close. Connecting is tried for a while.
 //   lane_tool offloads INTERFACE on|off
 //     Segmentation, checksums and receive merging, by the ioctl that ethtool uses.
+//   lane_tool vhost-disk SOCKET FILE
+//     A vhost-user back end (vhost_disk.c).
 //
 // Exit code 0: all was sent, and the peer ended its stream. 1: anything else, with a sentence.
 #define _GNU_SOURCE
@@ -25,6 +27,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "vhost_disk.h"
 
 enum { BUFFER_BYTES = 64 * 1024, STANDSTILL_MS = 60000, CONNECT_TRIES = 200, TRY_EVERY_US = 100000 };
 
@@ -207,6 +211,8 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   if (strcmp(verb, "offloads") == 0 && argc == 4) {
     return set_offloads(argv[2], strcmp(last, "on") == 0);
+  } else if (strcmp(verb, "vhost-disk") == 0 && argc == 4) {
+    return vhost_disk(argv[2], last);
   } else if (strcmp(verb, "tcp-listen") == 0) {
     at = tcp_endpoint("0.0.0.0", last);
     listening = 1;
