@@ -4,6 +4,7 @@
 Usage: test_observe.py WISP GUEST_DIR [unittest arguments]
 """
 import json
+import os
 import unittest
 
 import probe
@@ -68,6 +69,59 @@ class Capabilities(unittest.TestCase):
             self.assertEqual(vm.call("PUT", "/machine-config", body).status, 400)
             self.assertEqual(limits["devices"], 17)
             self.assertIn("state", json.loads(vm.call("GET", "/").body))
+
+
+class Fifos(unittest.TestCase):
+    """Log, metrics and serial output to FIFOs, as orchestrators set them up, in the jail."""
+
+    def open_fifo(self, vm, name):
+        path = vm.directory / name
+        os.mkfifo(path)
+        os.chmod(path, 0o666)  # the monitor is another user
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        return str(path), reader
+
+    def read(self, reader):
+        text = b""
+        while True:
+            try:
+                more = os.read(reader, 1 << 16)
+            except BlockingIOError:
+                more = b""
+            if not more:
+                return text.decode()
+            text += more
+
+    def test_readers_get_everything_and_one_that_stops_reading_stalls_nothing(self):
+        with Monitor(probe.WISP) as vm:
+            (log, log_reader), (metrics, metrics_reader), (serial, serial_reader) = (
+                self.open_fifo(vm, name) for name in ("log.fifo", "metrics.fifo", "serial.fifo"))
+            vm.put("/logger", {"log_path": log, "level": "Debug"})
+            vm.put("/metrics", {"metrics_path": metrics})
+            vm.put("/serial", {"serial_out_path": serial})
+            vm.configure(probe.GUESTS / "counter")
+            vm.start()
+            output = []
+            wait_until(lambda: output.append(self.read(serial_reader)) or "count 20\n" in "".join(output), "the guest")
+            vm.put("/actions", {"action_type": "FlushMetrics"})
+            lines = self.read(metrics_reader).splitlines()
+            self.assertGreaterEqual(len(lines), 1)
+            self.assertEqual(json.loads(lines[-1])["logger"]["missed_metrics_count"], 0)
+            self.assertIn('Put request on "/actions"', self.read(log_reader))
+            # Nobody reads any more: a pipe holds 64 KiB, some ten lines.
+            answers = [vm.call("PUT", "/actions", {"action_type": "FlushMetrics"}) for _ in range(40)]
+            self.assertEqual((answers[0].status, answers[-1].status), (204, 400))
+            self.assertIn("read the FIFO", answers[-1].body)
+            for _ in range(400):
+                self.assertEqual(vm.call("GET", "/no/such/path/" + "x" * 200).status, 400)
+            self.read(metrics_reader), self.read(log_reader)
+            vm.put("/actions", {"action_type": "FlushMetrics"})
+            counted = json.loads(self.read(metrics_reader).splitlines()[-1])["logger"]
+            self.assertGreater(counted["missed_log_count"], 0)
+            self.assertGreater(counted["missed_metrics_count"], 0)
+            self.read(serial_reader)
+            wait_until(lambda: len(self.read(serial_reader)) > 0, "the guest goes on")
 
 
 def read_trace(path):
