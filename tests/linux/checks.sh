@@ -146,17 +146,13 @@ machine_disks() {
   stop_monitor
 }
 
-# small_machine NAME ARGUMENTS: the ELF kernel without a drive, by configuration file.
-small_machine() {
-  cat >"$work/$1.json" <<TEXT
-{"boot-source": {"kernel_image_path": "$LANE_DIR/vmlinux", "initrd_path": "$LANE_DIR/guest.cpio", "boot_args": "$base_args quiet $2"},
+# The ELF kernel without a drive, by configuration file.
+machine_keys() {
+  cat >"$work/keys.json" <<TEXT
+{"boot-source": {"kernel_image_path": "$LANE_DIR/vmlinux", "initrd_path": "$LANE_DIR/guest.cpio", "boot_args": "$base_args quiet"},
  "drives": [], "machine-config": {"vcpu_count": 1, "mem_size_mib": 192}}
 TEXT
-  start_monitor "$1" --config-file "$work/$1.json"
-}
-
-machine_keys() {
-  small_machine keys ''
+  start_monitor keys --config-file "$work/keys.json"
   if wait_for_console $boot_seconds '^GUEST waiting'; then
     pass elf-kernel-up "$(grep '^GUEST up' "$work/keys.console" | tr -d '\r')"
   else
@@ -173,8 +169,12 @@ machine_keys() {
   stop_monitor
 }
 
+# The same as a person starts it, with the console on standard output.
 machine_off() {
-  small_machine off wisp.action=poweroff
+  name=off
+  "$wisp_program" run --kernel "$LANE_DIR/vmlinux" --initrd "$LANE_DIR/guest.cpio" --memory 192M \
+    --cmdline 'quiet wisp.action=poweroff' --log-path "$work/off.log" </dev/null >"$work/off.console" 2>&1 &
+  monitor_pid=$!
   if ! wait_for_console $boot_seconds '^GUEST up'; then
     show_threads
     fail poweroff "the kernel did not come up: $(tail -n 2 "$work/off.log" | tr '\n' ' ')"
