@@ -60,6 +60,7 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
       directory_(std::move(other.directory_)),
       file_(std::move(other.file_)),
       mode_(other.mode_),
+      present_owner_(other.present_owner_),
       size_bytes_(other.size_bytes_),
       place_(std::exchange(other.place_, Place::Nowhere)) {}
 
@@ -135,7 +136,16 @@ Status AtomicFile::look_at_present(std::uint64_t* size_bytes) {
                                                  "file (not of a link to one), or of none");
   }
   mode_ = status.st_mode & kPermissionBits;
+  present_owner_ = Owner{status.st_uid, status.st_gid};
   *size_bytes = static_cast<std::uint64_t>(status.st_size);
+  return {};
+}
+
+Status AtomicFile::keep_owner() {
+  if (present_owner_ && ::fchown(file_.raw(), present_owner_->user, present_owner_->group) != 0) {
+    return Error::host(errno, "Cannot give the new " + object_ + " the owner of '" + shown_name_ + "'",
+                       "Do it as that user, or as root");
+  }
   return {};
 }
 

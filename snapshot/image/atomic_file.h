@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,6 +49,9 @@ class AtomicFile {
   AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile() { take_back(); }
 
+  /// Gives it the owner and group of the file that it will replace, if there is one. For commands, which root may give:
+  /// a jail's user has to be able to open the file again. A confined monitor cannot, and owns what it writes.
+  Status keep_owner();
   /// Also says how large the file is from now on; what grows reads as zeros and takes no room.
   Status set_size(std::uint64_t size_bytes);
   /// Writes all bytes. The medium is told to start at once, so that the final fsync finds little to do.
@@ -73,6 +77,10 @@ class AtomicFile {
     Exchanged,  ///< it has the final name, and the old file the hidden one
     Replaced,   ///< it has the final name, and the old file is gone (a file system that cannot exchange)
   };
+  struct Owner {
+    uid_t user;
+    gid_t group;
+  };
   AtomicFile(std::string object, std::string shown_name, FileCalls& calls);
   Status open_directory(const std::string& path);
   Status open_hidden();
@@ -93,6 +101,7 @@ class AtomicFile {
   Fd directory_;
   Fd file_;
   mode_t mode_ = 0600;
+  std::optional<Owner> present_owner_;
   std::uint64_t size_bytes_ = 0;
   Place place_ = Place::Nowhere;
 };

@@ -346,8 +346,6 @@ class Refusals(Machine):
 
 
 class Edit(Machine):
-    """The clones are not jailed: an edited state file belongs to who edited it, here root."""
-
     def edit(self, *changes):
         return subprocess.run([probe.WISP, "snapshot", "edit", self.files.state, *changes], capture_output=True, text=True)
 
@@ -355,14 +353,16 @@ class Edit(Machine):
         self.capture_machine()
         before = self.files.state.read_bytes()
         self.files.state.chmod(0o640)
+        stat = self.files.state.stat()
         moved = self.directory / "moved"
         moved.mkdir()
         for name in ("disk", "pmem"):
             shutil.move(self.home / name, moved / name)
         done = self.edit(f"drive.d={moved}/disk", f"pmem.p={moved}/pmem", f"vsock={moved}/v.sock")
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
-        self.assertEqual(self.files.state.stat().st_mode & 0o777, 0o640)
-        with Clone(jailed=False) as vm:
+        self.assertEqual([getattr(self.files.state.stat(), name) for name in ("st_mode", "st_uid", "st_gid")],
+                         [getattr(stat, name) for name in ("st_mode", "st_uid", "st_gid")])
+        with Clone() as vm:
             self.assert_loaded(vm.load(self.files))
             self.assertEqual(vm.call("GET", "/vm/config").json()["drives"][0]["path_on_host"], f"{moved}/disk")
             self.assertIn("sum=", vm.order("read 3"))
@@ -375,9 +375,9 @@ class Edit(Machine):
         self.capture_machine()
         self.assertEqual(self.edit("drive.d=").returncode, 0)
         os.unlink(self.home / "v.sock")
-        with Clone(jailed=False) as vm:
+        with Clone() as vm:
             self.assert_refused(vm.load(self.files), "drive 'd' was given as a descriptor when it was captured")
-        with Clone(jailed=False) as vm:
+        with Clone() as vm:
             self.assert_loaded(vm.load(self.files, drive_overrides=[
                 {"id": "d", "path_on_host": str(self.home / "disk")}]))
             vm.finish()

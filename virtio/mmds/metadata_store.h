@@ -62,7 +62,6 @@ class MetadataStore {
   /// The whole value; "{}" when there is none or it is null.
   std::string json() const;
   bool initialized() const { return initialized_; }
-  std::size_t limit_bytes() const { return limit_bytes_; }
 
   /// `pointer` is a JSON pointer (RFC 6901), empty for the whole value.
   Lookup lookup(std::string_view pointer, MetadataFormat format) const;

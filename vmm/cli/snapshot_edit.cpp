@@ -81,6 +81,7 @@ Status edit_state_file(const std::string& path, std::span<char* const> changes, 
     out.add_section(std::string(each.name), std::move(bytes));
   }
   AtomicFile file = WISP_TRY(AtomicFile::create(kStateFile, path));
+  (void)WISP_TRY(file.keep_owner());
   return out.publish(describe(config), file);
 }
 

@@ -33,7 +33,6 @@ class EventHandler {
 /// What a watch waits for.
 enum class Interest : std::uint32_t {
   Readable = EPOLLIN,
-  Writable = EPOLLOUT,
   ReadableEdge = EPOLLIN | EPOLLET,
   BothEdge = EPOLLIN | EPOLLOUT | EPOLLET,
   PeerGone = EPOLLRDHUP,  ///< not data, only that the other end of a socket has closed
