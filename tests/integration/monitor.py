@@ -187,6 +187,15 @@ class Monitor:
                 return int(line.split()[1])
         raise AssertionError(name)
 
+    def wakeups(self):
+        """How often the threads of the monitor have gone to sleep, and so how often they were woken."""
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            for line in (task / "status").read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+        return total
+
     def smaps_total(self, field):
         """KiB of one field over all mappings."""
         lines = pathlib.Path(f"/proc/{self.process.pid}/smaps").read_text().splitlines()

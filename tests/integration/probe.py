@@ -134,15 +134,6 @@ class Probe(Monitor):
                 pass  # ended meanwhile
         return names
 
-    def wakeups(self):
-        """How often the threads of the monitor have gone to sleep, and so how often they were woken."""
-        total = 0
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            for line in (task / "status").read_text().splitlines():
-                if line.startswith("voluntary_ctxt_switches"):
-                    total += int(line.split()[1])
-        return total
-
     def loop_ticks(self):
         """Processor time of the monitor's first thread, which runs all devices, in ticks of 10 ms."""
         fields = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
