@@ -115,9 +115,14 @@ class Fifos(unittest.TestCase):
             self.assertIn("read the FIFO", answers[-1].body)
             for _ in range(400):
                 self.assertEqual(vm.call("GET", "/no/such/path/" + "x" * 200).status, 400)
-            self.read(metrics_reader), self.read(log_reader)
+            self.read(log_reader)
+            before = self.read(metrics_reader)
+            self.assertFalse(before.endswith("\n"), "the pipe took a part of the last line")
             vm.put("/actions", {"action_type": "FlushMetrics"})
-            counted = json.loads(self.read(metrics_reader).splitlines()[-1])["logger"]
+            *whole, torn, last = (before + self.read(metrics_reader)).splitlines()
+            self.assertTrue(all(json.loads(line) for line in whole))
+            self.assertRaises(json.JSONDecodeError, json.loads, torn)
+            counted = json.loads(last)["logger"]
             self.assertGreater(counted["missed_log_count"], 0)
             self.assertGreater(counted["missed_metrics_count"], 0)
             self.read(serial_reader)

@@ -66,6 +66,7 @@ Status MetricsSink::configure(const MetricsConfig& config, Fd sink) {
   extra_members_ = std::move(extra);
   histograms_ = config.latency_histograms ? Histograms::Shown : Histograms::Hidden;
   fd_ = std::move(sink);
+  torn_ = false;
   return {};
 }
 
@@ -73,8 +74,10 @@ Status MetricsSink::flush() {
   if (!configured()) {
     return {};
   }
-  const std::string line = registry_.render_flush(extra_members_, histograms_);
+  // Behind half of a line the reader finds this one on a line of its own.
+  const std::string line = (torn_ ? "\n" : "") + registry_.render_flush(extra_members_, histograms_);
   const ssize_t written = ::write(fd_.raw(), line.data(), line.size());
+  torn_ = written > 0 ? written < static_cast<ssize_t>(line.size()) : torn_;
   if (written == static_cast<ssize_t>(line.size())) {
     return {};
   }

@@ -37,6 +37,7 @@ class MetricsSink {
   MetricsRegistry& registry_;
   std::string instance_id_;
   Fd fd_;
+  bool torn_ = false;  ///< the last write ended within a line: a full pipe or file system took only a part
   Histograms histograms_ = Histograms::Hidden;
   std::string extra_members_;
   OwnMetrics own_metrics_;
