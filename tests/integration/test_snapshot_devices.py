@@ -63,7 +63,7 @@ class Generation(SnapshotTest):
 class Clock(SnapshotTest):
     """The paravirtual clock of a clone: it goes on from the capture, or jumps to now when the load asks for it."""
 
-    GAP_S, SLACK_S = 4, 1.5
+    GAP_S, SLACK_S = 6, 2.5
 
     def look(self, vm):
         """The guest's clock and the host's, in seconds."""
