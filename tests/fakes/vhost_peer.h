@@ -7,6 +7,7 @@
 //   front end has sent
 #pragma once
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,6 +67,11 @@ class VhostPeer {
   }
   Fd front_end() { return std::move(theirs_); }
   void hang_up() { ours_.reset(); }
+  /// Neither side has closed the connection.
+  bool connected() const {
+    pollfd query{ours_.raw(), 0, 0};
+    return ours_.valid() && ::poll(&query, 1, 0) == 0;
+  }
 
   void send_bytes(const Bytes& bytes) const {
     WISP_ASSERT(::send(ours_.raw(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));

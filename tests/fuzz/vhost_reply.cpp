@@ -60,7 +60,7 @@ struct Rig : OneQueueRig<VhostUserBlockDevice> {
     send_if_connected(bytes);
   }
   void send_if_connected(const Bytes& bytes) const {
-    if (there && !bytes.empty() && signals.needs_reset_count == 0) {
+    if (peer->connected() && !bytes.empty()) {
       peer->send_bytes(bytes);
     }
   }
@@ -79,14 +79,11 @@ struct Rig : OneQueueRig<VhostUserBlockDevice> {
       case Step::Reset: reset(); return;
       case Step::Config: (void)device->refresh_config(); return;
       case Step::Kick: kick(); return;
-      case Step::HangUp:
-        peer->hang_up();
-        there = false;
-        return;
+      case Step::HangUp: peer->hang_up(); return;
     }
   }
   void acknowledge() {
-    if (there && signals.needs_reset_count == 0) {
+    if (peer->connected()) {
       (void)peer->acknowledge_all();
     }
   }
@@ -99,7 +96,6 @@ struct Rig : OneQueueRig<VhostUserBlockDevice> {
   }
 
   std::optional<VhostPeer> peer;
-  bool there = true;
 };
 
 }  // namespace
