@@ -121,6 +121,7 @@ machine_disks() {
   dd if=/dev/urandom of="$work/served.img" bs=64k count=32 2>/dev/null
   served_sum=$(file_sum "$work/served.img")
   "$LANE_DIR/lane_tool" vhost-disk "$work/served.sock" "$work/served.img" &
+  served_pid=$!
   host_file_sum=$(file_in_image "$work/root.ext4" /from-host | md5sum | cut -d' ' -f1)
   start_monitor disks
   configure_disks
@@ -130,6 +131,7 @@ machine_disks() {
     show_threads
     fail kernel-up "$(tail -n 3 "$work/disks.console" "$work/disks.log" | tr '\r\n' '  ')"
     stop_monitor
+    kill "$served_pid" 2>/dev/null
     return
   fi
   wait_for_console 60 '^GUEST tick'
