@@ -39,8 +39,9 @@ api() {
   answer=$(printf '%s\n' "$reply" | tail -n +2)
 }
 
-# The guest's console takes these words as typed.
-type_line() { printf '%s\n' "$1" >"$work/$name.keys"; }
+# The guest's console takes these words as typed. Opened for both ways: for writing alone it would wait for a monitor that has
+# ended.
+type_line() { printf '%s\n' "$1" 1<>"$work/$name.keys"; }
 
 # wait_for_exit SECONDS: waits for the monitor's end and sets $exit_code; "alive" when it does not end.
 wait_for_exit() {

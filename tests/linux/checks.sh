@@ -32,8 +32,13 @@ guest_said() { sed -n "s/^GUEST $1: //p" "$work/$name.console" | tr -d '\r' | he
 file_sum() { md5sum <"$1" | cut -d' ' -f1; }
 count_ticks() { grep -c '^GUEST tick' "$work/$name.console"; }
 
-# What the monitor's threads are doing, twice: for the reader of a failure.
+# What the monitor's threads are doing, twice, or how it ended: for the reader of a failure.
 show_threads() {
+  if ! kill -0 "$monitor_pid" 2>/dev/null; then
+    wait "$monitor_pid"
+    echo "LANE $name has ended with exit code $?: $(tail -n 2 "$work/$name.log" | tr '\r\n' '  ')"
+    return
+  fi
   for look in 1 2; do
     for task in "/proc/$monitor_pid/task/"*; do
       [ -e "$task" ] || continue
