@@ -49,6 +49,13 @@ show_threads() {
   done
 }
 
+# did_not_come_up CHECK: the machine's kernel is not where it should be by now. Fails the check and ends the monitor.
+did_not_come_up() {
+  show_threads
+  fail "$1" "$(tail -n 3 "$work/$name.console" "$work/$name.log" | tr '\r\n' '  ')"
+  stop_monitor
+}
+
 # file_in_image IMAGE PATH: prints a file of an ext4 image. The emulated host mounts; elsewhere debugfs needs no root.
 file_in_image() {
   if [ -x /sbin/debugfs ]; then
@@ -133,9 +140,7 @@ machine_disks() {
   if wait_for_console $boot_seconds '^GUEST up'; then
     pass kernel-up "$(grep '^GUEST up' "$work/disks.console" | tr -d '\r')"
   else
-    show_threads
-    fail kernel-up "$(tail -n 3 "$work/disks.console" "$work/disks.log" | tr '\r\n' '  ')"
-    stop_monitor
+    did_not_come_up kernel-up
     kill "$served_pid" 2>/dev/null
     return
   fi
@@ -163,9 +168,7 @@ TEXT
   if wait_for_console $boot_seconds '^GUEST waiting'; then
     pass elf-kernel-up "$(grep '^GUEST up' "$work/keys.console" | tr -d '\r')"
   else
-    show_threads
-    fail elf-kernel-up "$(tail -n 3 "$work/keys.console" "$work/keys.log" | tr '\r\n' '  ')"
-    stop_monitor
+    did_not_come_up elf-kernel-up
     return
   fi
   api GET /vm/config
@@ -183,9 +186,7 @@ machine_off() {
     --cmdline 'quiet wisp.action=poweroff' --log-path "$work/off.log" </dev/null >"$work/off.console" 2>&1 &
   monitor_pid=$!
   if ! wait_for_console $boot_seconds '^GUEST up'; then
-    show_threads
-    fail poweroff "the kernel did not come up: $(tail -n 2 "$work/off.log" | tr '\n' ' ')"
-    stop_monitor
+    did_not_come_up poweroff
     return
   fi
   wait_for_exit 30

@@ -142,9 +142,7 @@ machine_clones() {
   start_monitor clones
   configure_clones
   if ! wait_for_console $boot_seconds '^GUEST ready'; then
-    show_threads
-    fail clones-up "$(tail -n 3 "$work/clones.console" "$work/clones.log" | tr '\r\n' '  ')"
-    stop_monitor
+    did_not_come_up clones-up
     return
   fi
   pass clones-up "$(guest_said ready)"

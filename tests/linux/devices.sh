@@ -295,9 +295,7 @@ machine_devices() {
   if wait_for_console $boot_seconds '^GUEST ready'; then
     pass devices-up "$(guest_said ready)"
   else
-    show_threads
-    fail devices-up "$(tail -n 3 "$work/devices.console" "$work/devices.log" | tr '\r\n' '  ')"
-    stop_monitor
+    did_not_come_up devices-up
     return
   fi
   ask payload 30 "dd if=/dev/urandom of=/tmp/payload bs=64k count=$((payload_bytes / 65536)) 2>/dev/null; md5sum </tmp/payload | cut -d' ' -f1"

@@ -55,16 +55,13 @@ while read -r line; do
       while [ "$(cat /sys/block/vdd/size)" = 4096 ]; do sleep 0.1; done
       blockdev --flushbufs /dev/vdd
       report "served-grown: $(cat /sys/block/vdd/size) $(md5sum </dev/vdd | cut -d' ' -f1)"
-      continue
       ;;
-  esac
-  report "typed: $line"
-  case $line in
     reboot)
       kill $ticker
       mount -o remount,ro /
       sync
       reboot -f
       ;;
+    *) report "typed: $line" ;;
   esac
 done </dev/console

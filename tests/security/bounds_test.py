@@ -29,15 +29,9 @@ CLIENTS = 30
 STREAMS = 300
 
 
-def threads_of(pid):
+def threads_of(vm):
     """Without those that the kernel keeps for KVM."""
-    count = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        try:
-            count += not (task / "comm").read_text().startswith(("kvm-", "vhost-"))
-        except OSError:
-            pass  # ended meanwhile
-    return count
+    return sum(not name.startswith(("kvm-", "vhost-")) for name in vm.thread_names())
 
 
 def own_kib(pid):
@@ -65,7 +59,7 @@ class Watch:
             try:
                 self.files = max(self.files, self.vm.descriptors())
                 self.memory = max(self.memory, own_kib(self.vm.process.pid))
-                self.threads = max(self.threads, threads_of(self.vm.process.pid))
+                self.threads = max(self.threads, threads_of(self.vm))
             except OSError:
                 return
 
