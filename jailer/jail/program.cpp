@@ -90,11 +90,13 @@ Status copy_bytes(const Program& program, FdRef to, const std::string& to_path) 
     if (count <= 0) {
       return failed(count < 0 ? errno : EIO);
     }
-    if (::write(to.raw(), block.data(), static_cast<std::size_t>(count)) != count) {
-      return failed(errno == 0 ? ENOSPC : errno);
+    // A full disk takes a part first and says why with the next call.
+    const ssize_t written = ::write(to.raw(), block.data(), static_cast<std::size_t>(count));
+    if (written <= 0) {
+      return failed(written < 0 ? errno : ENOSPC);
     }
-    offset += count;
-    left -= static_cast<std::uint64_t>(count);
+    offset += written;
+    left -= static_cast<std::uint64_t>(written);
   }
   return {};
 }

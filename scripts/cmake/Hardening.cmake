@@ -57,7 +57,7 @@ add_library(wisp_program INTERFACE)
 target_link_libraries(wisp_program INTERFACE wisp_flags)
 if(NOT WISP_SANITIZER AND NOT WISP_FUZZ AND NOT WISP_TIDY)
   target_link_options(wisp_program INTERFACE
-    -static-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code -Wl,--gc-sections)
+    -static-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code -Wl,-z,pack-relative-relocs -Wl,--gc-sections)
   if(CMAKE_BUILD_TYPE STREQUAL "Release")
     target_link_options(wisp_program INTERFACE -s)
   endif()

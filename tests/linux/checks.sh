@@ -1,11 +1,11 @@
 #!/bin/sh
 # The checks of the linux lane, run where KVM can run a stock kernel: in the emulated host, or directly. POSIX sh.
 #
-#   LANE_DIR    holds wisp, uds_http, lane_tool, busybox, monitor.sh, devices.sh, clones.sh, bzimage, vmlinux, guest.cpio, devices.cpio,
+#   LANE_DIR    holds wisp, wisp-jailer, uds_http, lane_tool, busybox, monitor.sh, devices.sh, clones.sh, jailed.sh, bzimage, vmlinux, guest.cpio, devices.cpio,
 #               root.ext4, pmem.ext4
 #   LANE_WORK   where it may write
 #
-# Prints "CHECK <name> PASS|FAIL <what was seen>" for each name of checks.list, and the machines' consoles at the end.
+# Prints "CHECK <name> PASS|FAIL|SKIP <what was seen>" for each name of checks.list, and the machines' consoles at the end.
 work=$LANE_WORK
 wisp_program=$LANE_DIR/wisp
 http_client=$LANE_DIR/uds_http
@@ -13,6 +13,7 @@ mkdir -p "$work"
 . "$LANE_DIR/monitor.sh"
 . "$LANE_DIR/devices.sh"
 . "$LANE_DIR/clones.sh"
+. "$LANE_DIR/jailed.sh"
 
 boot_seconds=90
 base_args='console=ttyS0 reboot=k panic=1'
@@ -195,7 +196,7 @@ machine_off() {
 }
 
 # One word after the other; the machines of one word run at the same time.
-machines=${LANE_MACHINES:-disks devices clones keys+off}
+machines=${LANE_MACHINES:-disks devices clones jailed keys+off}
 for word in $machines; do
   for machine in $(echo "$word" | tr + ' '); do
     echo "LANE machine $machine at $(cut -d' ' -f1 /proc/uptime)"

@@ -18,6 +18,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "integration"))
 from jail_rig import GID, UID, Jailer, alive, end, namespace, snapshot, status_of, wait_until  # noqa: E402
+from jail_copy import Copy  # noqa: E402,F401
 from jail_hostile import Misuse, Races  # noqa: E402,F401
 import monitor  # noqa: E402
 
