@@ -33,13 +33,14 @@ make_host_initramfs() {
 # run_emulated INITRAMFS SECONDS: runs the emulated host until it switches itself off; its console is our output. Fails when it takes
 # longer, or says nothing for emulator_silence_seconds (it says every few seconds that it is alive).
 #
-# The nested virtualisation of QEMU (7.2; 10 reads the same) has faults of its own, which is why the host is made as it is:
+# The nested virtualisation of QEMU 7.2 has faults of its own, which is why the host is made as it is:
 # - An interrupt that a hypervisor injects at VMRUN stays in QEMU's exception_index. When QEMU asks that CPU to leave its loop at the
 #   wrong moment, it is delivered once more, as an exception, interrupts off: a guest's kernel then waits for a lock that it holds itself.
-#   With two CPUs on one thread half of all boots end so; with one CPU it has not been seen.
+#   With two CPUs on one thread half of all boots end so; with one CPU it has not been seen. (Today's QEMU reads the same there.)
 # - With two CPUs in two threads a page walk of a guest fails in 2 to 4 of 100 boots, which is a triple fault. Hence one CPU.
-# - #VMEXIT changes interrupt_request without the lock that QEMU's timers take, so the host's next timer interrupt can be lost, and with
-#   a timer that each interrupt sets anew the host stands still for ever. Hence nohz=off highres=off: a periodic timer.
+# - The host can lose its timer interrupt for ever (seen: no timer of QEMU's left to come, a guest spinning on the host's CPU). Likely
+#   because #VMEXIT changes interrupt_request without the lock that QEMU's timers take. With a timer that each interrupt sets anew,
+#   one of 25 hosts stood still; hence nohz=off highres=off, a periodic timer, with which none of 16 did.
 run_emulated() {
   local initramfs=$1 seconds=$2 console pid line status=0
   exec {console}< <(exec timeout --foreground --kill-after=5 "$seconds" qemu-system-x86_64 \

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """bench of wisp-jailer: what a jail adds to the start of a monitor, with few and many mounts on the host. Prints a table.
 
-usage: jailer.py WISP WISP_JAILER [PAIRS]      (root)
+usage: jailer.py WISP WISP_JAILER JAIL_FLOOR [PAIRS]      (root)
 
-Plain and jailed starts take turns; each is measured from the start of the program to the first answer of the API. What the
-jail adds is the difference of the smallest and of the middle values. The mounts are made in a mount namespace of the
+Plain and jailed starts and those by the floor (jail_floor.cpp: the bare calls of such a jail) take turns; each is measured from the
+start of the program to the first answer of the API. What a jail adds is the difference of the smallest and of the middle values. The mounts are made in a mount namespace of the
 bench's own. Memory is what the monitor uses alone (private and not shared with any other process), in the same state.
 """
 import ctypes
@@ -84,21 +84,30 @@ def jailed(wisp, jailer, top, number):
     return result
 
 
-def row(wisp, jailer, top, pairs, mounts):
-    values = {"plain": [], "jailed": []}
+def floor(wisp, program, top, number):
+    home = f"{top}/base/{os.path.basename(wisp)}/f{number}"
+    result = start([program, wisp, home, str(UID), "--level", "Off"], f"{home}/root/run/firecracker.socket")
+    shutil.rmtree(home)
+    return result
+
+
+def row(wisp, jailer, bare, top, pairs, mounts):
+    values = {"plain": [], "jailed": [], "floor": []}
     for number in range(pairs):
         values["plain"].append(plain(wisp, top, number))
         values["jailed"].append(jailed(wisp, jailer, top, number))
+        values["floor"].append(floor(wisp, bare, top, number))
     times = {name: [each[0] for each in list_] for name, list_ in values.items()}
     kib = {name: statistics.median(each[1] for each in list_) for name, list_ in values.items()}
     least, middle = ({name: function(list_) for name, list_ in times.items()} for function in (min, statistics.median))
-    print(f"| {mounts} | {least['plain']:.2f} | {least['jailed']:.2f} | {least['jailed'] - least['plain']:.2f} | "
-          f"{middle['jailed'] - middle['plain']:.2f} | {kib['jailed'] - kib['plain']:.0f} |", flush=True)
+    added, bare_added = (least[name] - least["plain"] for name in ("jailed", "floor"))
+    print(f"| {mounts} | {least['plain']:.2f} | {added:.2f} | {middle['jailed'] - middle['plain']:.2f} | {bare_added:.2f} | "
+          f"{middle['floor'] - middle['plain']:.2f} | {added / bare_added:.2f} | {kib['jailed'] - kib['plain']:.0f} |", flush=True)
 
 
 def main():
-    wisp, jailer = (str(pathlib.Path(word).resolve()) for word in sys.argv[1:3])
-    pairs = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+    wisp, jailer, bare = (str(pathlib.Path(word).resolve()) for word in sys.argv[1:4])
+    pairs = int(sys.argv[4]) if len(sys.argv) > 4 else 60
     if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS) != 0:
         print("SKIP: needs root and a mount namespace")
         return
@@ -108,15 +117,15 @@ def main():
         for name in ("base", "mounts"):
             os.mkdir(f"{top}/{name}", 0o755)
         os.chmod(top, 0o755)
-        print("| mounts | plain, least (ms) | jailed, least (ms) | added, least | added, median | added KiB |\n"
-              "|---|---|---|---|---|---|")
+        print("| mounts | plain, least (ms) | added, least | added, median | floor adds, least | floor adds, median | ratio | added KiB |\n"
+              "|---|---|---|---|---|---|---|---|")
         made = 0
         for mounts in MOUNTS:
             while made < mounts - 1:
                 made += 1
                 os.mkdir(f"{top}/mounts/{made}")
                 mount(b"none", f"{top}/mounts/{made}", b"tmpfs", 0)
-            row(wisp, jailer, top, pairs, mounts)
+            row(wisp, jailer, bare, top, pairs, mounts)
     finally:
         for number in range(1, made + 1):
             libc.umount2(f"{top}/mounts/{number}".encode(), MNT_DETACH)
