@@ -38,9 +38,9 @@ make_host_initramfs() {
 #   wrong moment, it is delivered once more, as an exception, interrupts off: a guest's kernel then waits for a lock that it holds itself.
 #   With two CPUs on one thread half of all boots end so; with one CPU it has not been seen. (Today's QEMU reads the same there.)
 # - With two CPUs in two threads a page walk of a guest fails in 2 to 4 of 100 boots, which is a triple fault. Hence one CPU.
-# - The host can lose its timer interrupt for ever (seen: no timer of QEMU's left to come, a guest spinning on the host's CPU). Likely
-#   because #VMEXIT changes interrupt_request without the lock that QEMU's timers take. With a timer that each interrupt sets anew,
-#   one of 25 hosts stood still; hence nohz=off highres=off, a periodic timer, with which none of 16 did.
+# - The host can lose its timer interrupt for ever (seen: QEMU's main loop asleep, a guest spinning on the host's CPU). Likely because
+#   #VMEXIT changes interrupt_request without the lock that QEMU's timers take. With a timer that each interrupt sets anew, 3 of some
+#   60 hosts stood still; hence nohz=off highres=off, a periodic timer, with which none of 16 did.
 run_emulated() {
   local initramfs=$1 seconds=$2 console pid line status=0
   exec {console}< <(exec timeout --foreground --kill-after=5 "$seconds" qemu-system-x86_64 \
