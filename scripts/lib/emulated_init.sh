@@ -1,14 +1,12 @@
 #!/bin/sh
-# The first process of the emulated host: loads KVM, runs /lane/run.sh, switches off. It first moves everything into a root that is a
-# mount, as hosts have it: the jailer's pivot_root cannot leave the initial one.
+# The first process of the emulated host: loads KVM, runs /lane/run.sh, switches off. It first mounts the root over itself, so that it is
+# a mount as hosts have it: the jailer's pivot_root cannot leave the initial one.
 export PATH=/bin:/sbin
-if [ "$1" != moved ]; then
-  mkdir /moved
-  mount -t tmpfs -o mode=755,size=90% tmpfs /moved
-  for each in /*; do
-    [ "$each" = /moved ] || cp -a "$each" /moved/
-  done
-  exec switch_root /moved /init moved
+if [ "$1" != mounted ]; then
+  mount -o bind / /mnt
+  cd /mnt
+  mount -o move . /
+  exec chroot . /init mounted
 fi
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

@@ -3,6 +3,8 @@
 
 emulator_memory_mib=2048
 emulator_silence_seconds=60
+# How often a run is made at most, when it is the emulator that fails.
+emulator_attempts=3
 
 # Prints why the host cannot run a stock kernel under KVM; prints nothing when it can.
 why_not_direct() {
@@ -47,10 +49,13 @@ run_emulated() {
     -accel tcg -cpu max,+svm,+npt -smp 1 -m "$emulator_memory_mib" \
     -nodefaults -no-user-config -nographic -no-reboot -serial stdio -monitor none \
     -kernel "$kernel_dir/boot/vmlinuz-$(kernel_release)" -initrd "$initramfs" \
-    -append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=unstable nohz=off highres=off" </dev/null 2>&1)
+    -append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=unstable nohz=off highres=off" </dev/null)
   pid=$!
   while IFS= read -r -t "$emulator_silence_seconds" -u "$console" line || status=$?; [ "$status" = 0 ]; do
-    printf '%s\n' "$line"
+    case $line in
+      'HOST alive'*) ;;
+      *) printf '%s\n' "$line" ;;
+    esac
   done
   exec {console}<&-
   if [ "$status" -gt 128 ]; then

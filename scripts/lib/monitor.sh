@@ -8,10 +8,15 @@
 start_monitor() {
   name=$1
   shift
-  rm -f "$work/$name.sock" "$work/$name.keys" "$work/$name.console" "$work/$name.log"
+  rm -f "$work/$name.sock"
+  launch_monitor "$wisp_program" --id "$name" --api-sock "$work/$name.sock" --log-path "$work/$name.log" "$@"
+}
+
+# launch_monitor COMMAND...: what becomes the monitor of the machine $name, and opens its API at $work/$name.sock.
+launch_monitor() {
+  rm -f "$work/$name.keys" "$work/$name.console" "$work/$name.log"
   mkfifo "$work/$name.keys"
-  "$wisp_program" --id "$name" --api-sock "$work/$name.sock" --log-path "$work/$name.log" "$@" \
-    <>"$work/$name.keys" >"$work/$name.console" 2>>"$work/$name.log" &
+  "$@" <>"$work/$name.keys" >"$work/$name.console" 2>>"$work/$name.log" &
   monitor_pid=$!
   wait_until 10 "test -S $work/$name.sock"
 }

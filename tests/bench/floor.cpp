@@ -10,25 +10,14 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "checked.h"
+
 namespace {
 
 constexpr unsigned long kDefaultMemoryMib = 128;
 constexpr unsigned long kEntry = 0x1000;
 // out 0x80, al; jmp self
 constexpr unsigned char kGuest[] = {0xe6, 0x80, 0xeb, 0xfe};
-
-[[noreturn]] void fail(const char* what) {
-  (void)!write(STDERR_FILENO, what, std::strlen(what));
-  (void)!write(STDERR_FILENO, "\n", 1);
-  _exit(1);
-}
-
-int checked(int result, const char* what) {
-  if (result < 0) {
-    fail(what);
-  }
-  return result;
-}
 
 }  // namespace
 

@@ -16,19 +16,12 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+
+#include "checked.h"
 
 namespace {
 
 constexpr int kLastCapability = 40;
-
-int checked(int result, const char* what) {
-  if (result < 0) {
-    std::perror(what);
-    _exit(1);
-  }
-  return result;
-}
 
 void make_node(const char* path, dev_t device, uid_t uid) {
   checked(mknod(path, S_IFCHR | 0600, device), path);
@@ -114,6 +107,5 @@ int main(int argc, char** argv) {
   argv[3] = argv[1];
   char* const no_environment[] = {nullptr};
   execve("/program", argv + 3, no_environment);
-  std::perror("execve");
-  return 1;
+  fail("execve");
 }

@@ -4,8 +4,8 @@
 usage: jailer.py WISP WISP_JAILER JAIL_FLOOR [PAIRS]      (root)
 
 Plain and jailed starts and those by the floor (jail_floor.cpp: the bare calls of such a jail) take turns; each is measured from the
-start of the program to the first answer of the API. What a jail adds is the difference of the smallest and of the middle values. The mounts are made in a mount namespace of the
-bench's own. Memory is what the monitor uses alone (private and not shared with any other process), in the same state.
+start of the program to the first answer of the API. What a jail adds is the difference of the smallest and of the middle values.
+The mounts are made in a mount namespace of the bench's own. Memory is what the monitor uses alone (private and not shared with any other process), in the same state.
 """
 import ctypes
 import os
@@ -78,15 +78,17 @@ def plain(wisp, top, number):
 def jailed(wisp, jailer, top, number):
     words = [jailer, "--id", f"j{number}", "--exec-file", wisp, "--uid", str(UID), "--gid", str(GID),
              "--chroot-base-dir", f"{top}/base", "--", "--level", "Off"]
-    home = f"{top}/base/{os.path.basename(wisp)}/j{number}"
-    result = start(words, f"{home}/root/run/firecracker.socket")
-    shutil.rmtree(home)
-    return result
+    return start_in(f"{top}/base/{os.path.basename(wisp)}/j{number}", words)
 
 
 def floor(wisp, program, top, number):
     home = f"{top}/base/{os.path.basename(wisp)}/f{number}"
-    result = start([program, wisp, home, str(UID), "--level", "Off"], f"{home}/root/run/firecracker.socket")
+    return start_in(home, [program, wisp, home, str(UID), "--level", "Off"])
+
+
+def start_in(home, words):
+    """A start whose jail is the folder `home`, which is removed afterwards."""
+    result = start(words, f"{home}/root/run/firecracker.socket")
     shutil.rmtree(home)
     return result
 

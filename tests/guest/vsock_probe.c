@@ -93,6 +93,7 @@ static void echo_waiting(void) {
         return;
       }
       echo(connection, packet);
+      asked_for_credit = 0;  // once for each time that it runs out: the device tells of new credit by itself
     } else if (connection != 0) {
       connection->taken += packet->header->length;
       late_bytes += packet->header->length;
@@ -131,7 +132,7 @@ static int handle(const struct vsock_packet* packet) {
     case VSOCK_RESPONSE: ++answered; break;
     case VSOCK_RESET: refused += connection->peer_buffer == 0, end(connection); break;
     case VSOCK_CREDIT_REQUEST: tell(connection->local, connection->peer, VSOCK_CREDIT_UPDATE, 0); break;
-    case VSOCK_CREDIT_UPDATE: asked_for_credit = 0; break;
+    case VSOCK_CREDIT_UPDATE: break;  // its credit was taken down like that of every packet
     case VSOCK_SHUTDOWN: connection->ending = some_are_ending = 1; break;
     case VSOCK_DATA:
       waiting[(waiting_first + waiting_count++) % WAITING_SIZE] = *packet;

@@ -36,9 +36,6 @@ def run_tests(prepare=None):
     unittest.main(module="__main__", verbosity=2)
 
 
-QUIET_WINDOW_S, QUIET_TICKS = 0.5, 5  # a loop that spins uses 50
-
-
 class Probe(Monitor):
     """A monitor with a guest of tests/guest that takes orders: `with Probe("rng_probe", {"/entropy": {}}) as vm:`.
 
@@ -142,16 +139,6 @@ class Probe(Monitor):
         fields = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
         fields = fields.rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
-
-    def wait_for_quiet_loop(self, what):
-        """Until the loop uses hardly any processor time for half a second, which one that spins never does. What it had to do before may
-        take a while on a busy host."""
-        def is_quiet():
-            before = self.loop_ticks()
-            time.sleep(QUIET_WINDOW_S)
-            return self.loop_ticks() - before <= QUIET_TICKS
-
-        wait_until(is_quiet, what)
 
 
 def wait_until(condition, what, patience_s=30):

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The checks of the linux lane, run where KVM can run a stock kernel: in the emulated host, or directly. POSIX sh.
 #
-#   LANE_DIR    holds wisp, wisp-jailer, uds_http, lane_tool, busybox, monitor.sh, devices.sh, clones.sh, jailed.sh, bzimage, vmlinux, guest.cpio, devices.cpio,
-#               root.ext4, pmem.ext4
+#   LANE_DIR    holds wisp, wisp-jailer, uds_http, lane_tool, busybox, monitor.sh, devices.sh, clones.sh, jailed.sh, bzimage,
+#               vmlinux, guest.cpio, devices.cpio, root.ext4, pmem.ext4
 #   LANE_WORK   where it may write
 #
 # Prints "CHECK <name> PASS|FAIL|SKIP <what was seen>" for each name of checks.list, and the machines' consoles at the end.

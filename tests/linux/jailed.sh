@@ -5,7 +5,7 @@
 jail_uid=20001
 jail_gid=20002
 
-# start_jailed NAME FILE...: a monitor in a new jail that holds these files, its user's own. As start_monitor does it.
+# start_jailed NAME FILE...: as start_monitor, in a new jail that holds these files, its user's own. Its log is in the jail.
 start_jailed() {
   name=$1
   shift
@@ -14,13 +14,9 @@ start_jailed() {
   for file in "$@"; do
     mv "$file" "$jail/" && chown "$jail_uid:$jail_gid" "$jail/${file##*/}"
   done
-  rm -f "$work/$name.sock" "$work/$name.keys"
-  mkfifo "$work/$name.keys"
-  ln -s "$jail/run/firecracker.socket" "$work/$name.sock"
-  "$LANE_DIR/wisp-jailer" --id "$name" --exec-file "$wisp_program" --uid $jail_uid --gid $jail_gid --chroot-base-dir "$work/jails" \
-    -- --log-path "/$name.log" <>"$work/$name.keys" >"$work/$name.console" 2>"$work/$name.errors" &
-  monitor_pid=$!
-  wait_until 10 "test -S $work/$name.sock"
+  ln -sf "$jail/run/firecracker.socket" "$work/$name.sock"
+  launch_monitor "$LANE_DIR/wisp-jailer" --id "$name" --exec-file "$wisp_program" --uid $jail_uid --gid $jail_gid \
+    --chroot-base-dir "$work/jails" -- --log-path "/$name.log"
 }
 
 configure_jailed() {
@@ -64,7 +60,7 @@ machine_jailed() {
   start_jailed jailed "$work/jails/bzimage" "$work/jails/devices.cpio" "$work/jails/root.ext4"
   configure_jailed
   if ! wait_for_console $boot_seconds '^GUEST ready'; then
-    cat "$work/jailed.errors" "$jail/jailed.log" >"$work/jailed.log"
+    cat "$jail/jailed.log" >>"$work/jailed.log"
     did_not_come_up jailed-up
     return
   fi
@@ -74,15 +70,15 @@ machine_jailed() {
   set_to PATCH /vm '{"state": "Paused"}'
   set_to PUT /snapshot/create '{"snapshot_path": "/state", "mem_file_path": "/memory"}'
   stop_monitor
+  cat "$jail/jailed.log" >>"$work/jailed.log"
   first=$jail
-  cat "$work/jailed.errors" "$first/jailed.log" >"$work/jailed.log"
   start_jailed restored "$first/state" "$first/memory" "$first/root.ext4"
   set_to PUT /snapshot/load '{"snapshot_path": "/state", "mem_backend": {"backend_type": "File", "backend_path": "/memory"}, "resume_vm": true}'
   check_jailed_drive jailed-restored
   tell off 'poweroff -f'
   wait_for_exit 30
   check jailed-off "$exit_code" 0
-  cat "$work/restored.errors" "$jail/restored.log" >>"$work/jailed.log"
+  cat "$work/restored.log" "$jail/restored.log" >>"$work/jailed.log"
   cat "$work/restored.console" >>"$work/jailed.console"
   stop_monitor
 }

@@ -4,9 +4,8 @@ import os
 import subprocess
 import unittest
 
-from jail_rig import PATIENCE_S, Jailer, snapshot, wait_until
+from jail_rig import PATIENCE_S, SHAPES, Jailer, snapshot, wait_until
 
-SHAPES = ([], ["--new-pid-ns"], ["--daemonize"], ["--daemonize", "--new-pid-ns"])
 LARGE_BYTES = 256 << 20  # so that there is time to interfere
 SMALL_DISK = b"size=200k"  # no whole number of the blocks that the jailer writes
 MNT_DETACH = 2

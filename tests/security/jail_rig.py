@@ -11,6 +11,8 @@ import time
 
 UID, GID = 64123, 64124
 PATIENCE_S = 20
+# The flags that make the processes between the jailer and the monitor.
+SHAPES = ([], ["--new-pid-ns"], ["--daemonize"], ["--daemonize", "--new-pid-ns"])
 
 
 def snapshot(folder):

@@ -17,7 +17,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "integration"))
-from jail_rig import GID, UID, Jailer, alive, end, namespace, snapshot, status_of, wait_until  # noqa: E402
+from jail_rig import GID, SHAPES, UID, Jailer, alive, end, namespace, snapshot, status_of, wait_until  # noqa: E402
 from jail_copy import Copy  # noqa: E402,F401
 from jail_hostile import Misuse, Races  # noqa: E402,F401
 import monitor  # noqa: E402
@@ -171,7 +171,7 @@ class Family(unittest.TestCase):
             self.assertEqual(jail.read_report()["descriptors"], "0")
 
     def test_an_existing_pid_file_refuses_the_start_and_leaves_no_process(self):
-        for flags in ([], ["--new-pid-ns"], ["--daemonize"], ["--daemonize", "--new-pid-ns"]):
+        for flags in SHAPES:
             with self.subTest(flags=flags), Jailer() as jail:
                 jail.root.mkdir(parents=True)
                 jail.pid_file.write_text("1")
@@ -184,7 +184,7 @@ class Family(unittest.TestCase):
                 jail.pid_file.unlink()
 
     def test_a_late_failure_is_told_and_taken_back(self):
-        for flags in ([], ["--new-pid-ns"], ["--daemonize"], ["--daemonize", "--new-pid-ns"]):
+        for flags in SHAPES:
             with self.subTest(flags=flags), Jailer() as jail:
                 before = snapshot(jail.top)
                 words = jail.words(*flags, "--", "stay")
