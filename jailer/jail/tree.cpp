@@ -111,7 +111,11 @@ Status open_tree_folders(const JailPlan& plan, const HostView& host, JailTree& t
   tree.name = WISP_TRY(ensure_folder(host.base, host.program.name, Trust{}, undo));
   tree.id = WISP_TRY(ensure_folder(tree.name, plan.id, trust, undo));
   tree.root = WISP_TRY(ensure_folder(tree.id, "root", trust, undo));
-  return lock(tree.root);
+  const Status locked = lock(tree.root);
+  if (!locked.ok()) {
+    undo.forget();  // the other start works in these folders; one that is empty yet must not be removed under it
+  }
+  return locked;
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ class UndoLog {
   void add(std::function<void()> take_back) { entries_.push_back(std::move(take_back)); }
   /// Takes everything back, newest first. A step that cannot be taken back does not keep the others from it.
   void run();
+  /// What was changed belongs to somebody else by now.
+  void forget() { entries_.clear(); }
   bool empty() const { return entries_.empty(); }
 
  private:

@@ -1,5 +1,6 @@
 """Bad command lines and hostile folders: every refusal is one line, exits 1, and leaves every file as it was."""
 import ctypes
+import fcntl
 import functools
 import os
 import pathlib
@@ -12,6 +13,7 @@ import unittest
 from jail_rig import GID, UID, Jailer, snapshot
 
 RACE_STARTS = 200
+LOCK_STARTS = 60
 
 
 libc = ctypes.CDLL(None)
@@ -195,6 +197,32 @@ class Races(unittest.TestCase):
 
     def test_the_pid_file(self):
         self.attack("probe/vm-1/root/probe.pid", True)
+
+    def test_a_start_that_finds_the_jail_locked_leaves_the_folders_to_the_other(self):
+        refused = 0
+        for _ in range(LOCK_STARTS):
+            with Jailer() as jail:
+                lock, stop = [], threading.Event()
+
+                def take():  # between the making of the folder and the jailer's lock, when it is lucky
+                    while not stop.is_set() and not lock:
+                        try:
+                            lock.append(os.open(jail.root, os.O_RDONLY | os.O_DIRECTORY))
+                            fcntl.flock(lock[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        except OSError:
+                            continue
+
+                other = threading.Thread(target=take)
+                other.start()
+                done = jail.start()
+                stop.set()
+                other.join()
+                if "Failed to lock the jail" in done.stderr:
+                    refused += 1
+                    self.assertTrue(jail.root.is_dir(), "the folder that the other start has locked is still there")
+                for descriptor in lock:
+                    os.close(descriptor)
+        print(f"[{refused} of {LOCK_STARTS} found it locked]", end=" ", flush=True)
 
     def test_two_starts_with_one_id_make_one_monitor(self):
         for _ in range(20):
